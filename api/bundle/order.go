@@ -1,0 +1,144 @@
+// Package bundle holds the signed formats: the order (what may be done; approvers sign it), the bundle around it (when and
+// where; the gateway signs it), the head of a cluster's queue, and the receipts and outcomes that a spoke signs.
+//
+// All are DSSE envelopes. Decoding is strict and comes before any use; verifying is package trust's. Nothing here does I/O
+// or looks at a clock.
+package bundle
+
+import (
+	"encoding/json"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/writ-dev/writ/api/catalogue"
+	"github.com/writ-dev/writ/api/refusal"
+)
+
+// Format is the version of order and bundle that this code writes.
+const Format = 1
+
+// The longest lives that a judge accepts.
+const (
+	MaxBundleLife = 5 * time.Minute
+	MaxOrderLife  = 24 * time.Hour
+	OrderLife     = time.Hour // what the gateway gives
+	// Skew is how far ahead of the judge's clock a beginning may lie. Ends have no grace.
+	Skew = 30 * time.Second
+)
+
+// Audience names the one cluster that an order is for.
+type Audience struct {
+	TrustDomain string `json:"trustDomain"`
+	Cluster     string `json:"cluster"`
+	ClusterUID  string `json:"clusterUID"` // UID of the namespace kube-system
+}
+
+// Order says what may be done: it is what approvers read and sign.
+type Order struct {
+	Format          int                  `json:"format"`
+	ID              string               `json:"id"`
+	Audience        Audience             `json:"audience"`
+	ValidFrom       time.Time            `json:"validFrom"`
+	ValidUntil      time.Time            `json:"validUntil"`
+	Action          string               `json:"action"`
+	Target          catalogue.Target     `json:"target"`
+	Parameters      json.RawMessage      `json:"parameters"`
+	Observed        catalogue.Facts      `json:"observed"` // what it was judged on: the preconditions
+	Tier            catalogue.Tier       `json:"tier"`     // as judged; judges compute the floor themselves
+	DeadlineSeconds int64                `json:"deadlineSeconds"`
+	Rules           []rbacv1.PolicyRule  `json:"rules"`
+	Prediction      catalogue.Prediction `json:"prediction"`
+	RequestID       string               `json:"requestID"`
+	DecisionID      string               `json:"decisionID,omitempty"`
+	PolicyDigest    string               `json:"policyDigest"`
+	RehearsalDigest string               `json:"rehearsalDigest,omitempty"`
+}
+
+// Case is what the catalogue judges the order on. ok is false where the order names an action or kind that is not in it.
+func (o Order) Case() (action *catalogue.Action, c catalogue.Case, ok bool) {
+	action, ok = catalogue.Actions()[o.Action]
+	if !ok {
+		return nil, c, false
+	}
+	kind, ok := catalogue.Find(action.Kinds, o.Target)
+	return action, catalogue.Case{Target: o.Target, Kind: kind, Parameters: o.Parameters, Facts: o.Observed}, ok
+}
+
+// Bundle says when and where, and carries the order's envelope with the approvers' signatures.
+type Bundle struct {
+	Format      int             `json:"format"`
+	ID          string          `json:"id"`
+	Epoch       uint64          `json:"epoch"`
+	Sequence    uint64          `json:"sequence"`
+	Previous    string          `json:"previous"` // digest of the bundle before; empty for the first of an epoch
+	NotBefore   time.Time       `json:"notBefore"`
+	Expires     time.Time       `json:"expires"` // to start
+	Traceparent string          `json:"traceparent,omitempty"`
+	Order       json.RawMessage `json:"order"` // the order's envelope, byte for byte
+}
+
+// Head is the end of a cluster's queue, signed with every heartbeat so that withholding is seen.
+type Head struct {
+	Audience Audience  `json:"audience"`
+	Epoch    uint64    `json:"epoch"`
+	Sequence uint64    `json:"sequence"`
+	Digest   string    `json:"digest,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// Result is how an attempt ended.
+type Result string
+
+// The results.
+const (
+	Applied Result = "applied"
+	Refused Result = "refused"
+	Failed  Result = "failed"
+)
+
+// Receipt is what a spoke signs about what it did with a bundle.
+type Receipt struct {
+	Cluster      string           `json:"cluster"`
+	BundleID     string           `json:"bundleID"`
+	BundleDigest string           `json:"bundleDigest"`
+	Epoch        uint64           `json:"epoch"`
+	Sequence     uint64           `json:"sequence"`
+	OrderID      string           `json:"orderID"`
+	OrderDigest  string           `json:"orderDigest"`
+	RequestID    string           `json:"requestID"`
+	Result       Result           `json:"result"`
+	Refusal      *refusal.Refusal `json:"refusal,omitempty"`
+	Change       string           `json:"change,omitempty"`
+	Generation   int64            `json:"generation,omitempty"`
+	Credential   string           `json:"credential,omitempty"` // the issuer and its lease or token ID; never a secret
+	StartedAt    time.Time        `json:"startedAt,omitzero"`
+	FinishedAt   time.Time        `json:"finishedAt"`
+	Spans        []Span           `json:"spans,omitempty"`
+}
+
+// Span is one step of the spoke, for the request's trace where no collector is configured.
+type Span struct {
+	Name  string    `json:"name"`
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+// Outcome is what a spoke signs about what came true of the prediction.
+type Outcome struct {
+	Cluster     string    `json:"cluster"`
+	BundleID    string    `json:"bundleID"`
+	OrderID     string    `json:"orderID"`
+	OrderDigest string    `json:"orderDigest"`
+	RequestID   string    `json:"requestID"`
+	Result      string    `json:"result"` // CameTrue or DidNot
+	Detail      string    `json:"detail"`
+	ObservedAt  time.Time `json:"observedAt"`
+	Spans       []Span    `json:"spans,omitempty"`
+}
+
+// The results of an outcome.
+const (
+	CameTrue = "CameTrue"
+	DidNot   = "DidNot"
+)
