@@ -29,7 +29,7 @@ anonymous:
 func (c *Cluster) startControlPlane(ctx context.Context) (err error) {
 	c.port = c.opts.Port
 	if c.port == 0 {
-		if c.port, err = freePort(); err != nil {
+		if c.port, err = process.FreePort(); err != nil {
 			return err
 		}
 	}
@@ -50,7 +50,7 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	case c.apiServer != nil:
 		return errors.New("the API server runs already")
 	}
-	if err := checkPort(c.port); err != nil {
+	if err := process.CheckPort(c.port); err != nil {
 		return err
 	}
 	p, err := c.run(tools.KubeAPIServer, c.apiServerArgs()...)
@@ -113,7 +113,7 @@ func (c *Cluster) awaitReady(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	return await(ctx, p, "the API server is not ready", func(ctx context.Context) error {
+	return p.Await(ctx, readyWithin, "the API server is not ready", func(ctx context.Context) error {
 		if _, err := client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 			return err
 		}

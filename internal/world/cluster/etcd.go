@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"path/filepath"
 	"strconv"
 
@@ -15,7 +13,7 @@ import (
 // machine, whoever writes to etcd is the cluster's administrator.
 func (c *Cluster) startEtcd(ctx context.Context) error {
 	for try := 1; ; try++ {
-		port, err := freePort()
+		port, err := process.FreePort()
 		if err != nil {
 			return err
 		}
@@ -55,7 +53,7 @@ func (c *Cluster) tryEtcd(ctx context.Context, port int) error {
 	if err != nil {
 		return err
 	}
-	if err := awaitPort(ctx, p, port); err != nil {
+	if err := p.AwaitPort(ctx, readyWithin, port); err != nil {
 		p.Kill()
 		return err
 	}
@@ -63,18 +61,6 @@ func (c *Cluster) tryEtcd(ctx context.Context, port int) error {
 	defer c.mu.Unlock()
 	c.etcd, c.etcdURL = p, client
 	return nil
-}
-
-// awaitPort returns when the child accepts connections on the port.
-func awaitPort(ctx context.Context, p *process.Process, port int) error {
-	dialer := net.Dialer{Timeout: readyPoll}
-	return await(ctx, p, fmt.Sprintf("nothing listens on port %d", port), func(ctx context.Context) error {
-		conn, err := dialer.DialContext(ctx, "tcp", address(port))
-		if err == nil {
-			err = conn.Close()
-		}
-		return err
-	})
 }
 
 func (c *Cluster) run(name string, args ...string) (*process.Process, error) {

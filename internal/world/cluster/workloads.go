@@ -120,7 +120,7 @@ func (c *Cluster) makeNodes(ctx context.Context) error {
 		}
 	}
 	kwok := c.others[len(c.others)-1]
-	return await(ctx, kwok, "the nodes are not ready", func(ctx context.Context) error {
+	return kwok.Await(ctx, readyWithin, "the nodes are not ready", func(ctx context.Context) error {
 		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err

@@ -103,6 +103,7 @@ func (b build) goBuild(ctx context.Context, partial string, missing []program, b
 	case err != nil:
 		return fmt.Errorf("tools: compiling %s: %w", b.name, child.Failure())
 	}
+	_ = os.Remove(log)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package cluster
+package process
 
 import (
 	"errors"
@@ -18,25 +18,26 @@ const (
 	lastPort  = 31999
 )
 
-// handedOut keeps two clusters that start at once in this process apart.
+// handedOut keeps two servers that start at once in this process apart.
 var handedOut sync.Map
 
-func freePort() (int, error) {
+// FreePort returns a port of 127.0.0.1 that nobody listens on.
+func FreePort() (int, error) {
 	for range 200 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
 		if _, taken := handedOut.LoadOrStore(port, true); taken {
 			continue
 		}
-		if checkPort(port) == nil {
+		if CheckPort(port) == nil {
 			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port between %d and %d", firstPort, lastPort)
 }
 
-// checkPort says in one line that a port is taken.
-func checkPort(port int) error {
-	l, err := net.Listen("tcp", address(port))
+// CheckPort says in one line that a port is taken.
+func CheckPort(port int) error {
+	l, err := net.Listen("tcp", Loopback(port))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d on 127.0.0.1 is taken by another program", port)
 	}
@@ -46,4 +47,5 @@ func checkPort(port int) error {
 	return l.Close()
 }
 
-func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+// Loopback is the port's address for dialing and listening.
+func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
