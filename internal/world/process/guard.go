@@ -22,7 +22,7 @@ func startGuard(group int) (*guard, error) {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
 	defer read.Close()
-	cmd := exec.Command("/bin/sh", "-c", `read -r _; kill -KILL -- "-$0"`, strconv.Itoa(group))
+	cmd := exec.Command("/bin/sh", "-c", `read -r _; kill -s KILL -- "-$0"`, strconv.Itoa(group))
 	cmd.Stdin = read
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
