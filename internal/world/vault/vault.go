@@ -1,4 +1,4 @@
-// Package vault starts a real Vault server: file storage, TLS that ends at
+// Package vault starts a real Vault server: raft storage, TLS that ends at
 // Vault, an explicit unseal, and external plugins.
 //
 // It is a part of the test world, so its one unseal key and its root token
@@ -106,8 +106,27 @@ func (s *Server) makeDir(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	return os.MkdirAll(filepath.Join(s.dir, "plugins"), 0o700)
+	return errors.Join(os.MkdirAll(s.file("plugins"), 0o700), os.MkdirAll(s.file("data"), 0o700))
 }
+
+const configuration = `
+storage "raft" {
+  path                   = %q
+  node_id                = "vault"
+  performance_multiplier = 1
+}
+listener "tcp" {
+  address         = %q
+  cluster_address = %q
+  tls_cert_file   = %q
+  tls_key_file    = %q
+}
+api_addr         = %q
+cluster_addr     = %q
+plugin_directory = %q
+disable_mlock    = true
+log_level        = "warn"
+`
 
 // configure writes the server's certificate and its configuration.
 func (s *Server) configure() error {
@@ -124,19 +143,12 @@ func (s *Server) configure() error {
 			return err
 		}
 	}
-	config := fmt.Sprintf(`
-storage "file" { path = %q }
-listener "tcp" {
-  address       = %q
-  tls_cert_file = %q
-  tls_key_file  = %q
-}
-api_addr           = %q
-plugin_directory   = %q
-disable_mlock      = true
-disable_clustering = true
-log_level          = "warn"
-`, s.file("data"), process.Loopback(s.port), s.file("server.crt"), s.file("server.key"), s.Address(), s.file("plugins"))
+	peerPort, err := process.FreePort() // raft wants one, though it has no peers
+	if err != nil {
+		return err
+	}
+	config := fmt.Sprintf(configuration, s.file("data"), process.Loopback(s.port), process.Loopback(peerPort),
+		s.file("server.crt"), s.file("server.key"), s.Address(), "https://"+process.Loopback(peerPort), s.file("plugins"))
 	return errors.Join(
 		s.write("server.crt", cert),
 		s.write("server.key", key),
