@@ -32,7 +32,12 @@ func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err := run(ctx, *compile, *count, *prefix, *dir, *workloads)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "clusters: interrupted")
+		os.Exit(130)
+	default:
 		fmt.Fprintln(os.Stderr, "clusters:", err)
 		os.Exit(1)
 	}
