@@ -1,0 +1,32 @@
+package identity
+
+import "sync/atomic"
+
+// Source holds who we are and whom we trust. Every handshake looks here, so what Set puts in counts from the next one on.
+// It is safe for concurrent use.
+type Source struct {
+	current atomic.Pointer[state]
+}
+
+type state struct {
+	svid        *SVID
+	authorities *Authorities
+}
+
+// NewSource makes a source; neither part may be nil.
+func NewSource(svid *SVID, authorities *Authorities) *Source {
+	s := &Source{}
+	s.Set(svid, authorities)
+	return s
+}
+
+// Set replaces both parts at once.
+func (s *Source) Set(svid *SVID, authorities *Authorities) {
+	s.current.Store(&state{svid: svid, authorities: authorities})
+}
+
+// SVID is the current one.
+func (s *Source) SVID() *SVID { return s.current.Load().svid }
+
+// Authorities are the current ones.
+func (s *Source) Authorities() *Authorities { return s.current.Load().authorities }
