@@ -55,14 +55,15 @@ type Order struct {
 	RehearsalDigest string               `json:"rehearsalDigest,omitempty"`
 }
 
-// Case is what the catalogue judges the order on. ok is false where the order names an action or kind that is not in it.
+// Case is what the catalogue judges the order on. ok is false where the order names an action that is not in it; the case
+// has no kind where the action does not take the target's.
 func (o Order) Case() (action *catalogue.Action, c catalogue.Case, ok bool) {
 	action, ok = catalogue.Actions()[o.Action]
 	if !ok {
 		return nil, c, false
 	}
-	kind, ok := catalogue.Find(action.Kinds, o.Target)
-	return action, catalogue.Case{Target: o.Target, Kind: kind, Parameters: o.Parameters, Facts: o.Observed}, ok
+	kind, _ := catalogue.Find(action.Kinds, o.Target)
+	return action, catalogue.Case{Target: o.Target, Kind: kind, Parameters: o.Parameters, Facts: o.Observed}, true
 }
 
 // Bundle says when and where, and carries the order's envelope with the approvers' signatures.

@@ -20,14 +20,12 @@ import (
 // costLimit bounds the evaluation of one expression, in CEL cost units.
 const costLimit = 100_000
 
-// Set is a list of compiled policies with one digest.
-type Set struct {
-	policies []compiled
-	digest   string
-}
+// Set is a list of compiled policies.
+type Set struct{ policies []compiled }
 
 type compiled struct {
 	name        string
+	digest      string // of name and spec
 	match       v1alpha1.PolicyMatch
 	minTier     catalogue.Tier
 	validations []validation
@@ -38,9 +36,6 @@ type validation struct {
 	expression, message string
 	program             cel.Program
 }
-
-// Digest names exactly these policies.
-func (s *Set) Digest() string { return s.digest }
 
 // environment declares what an expression may speak about.
 func environment() (*cel.Env, error) {
@@ -66,16 +61,9 @@ func Compile(list []v1alpha1.ActionPolicy) (*Set, error) {
 	list = append([]v1alpha1.ActionPolicy(nil), list...)
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	set := &Set{}
-	digested := make([]any, 0, len(list))
 	for _, p := range list {
-		digested = append(digested, map[string]any{"name": p.Name, "spec": p.Spec})
 		set.policies = append(set.policies, compile(env, p))
 	}
-	raw, err := json.Marshal(digested)
-	if err != nil {
-		return nil, fmt.Errorf("policy digest: %w", err)
-	}
-	set.digest = bundle.Digest(raw)
 	return set, nil
 }
 
@@ -92,6 +80,12 @@ func (s *Set) Problems() map[string]error {
 
 func compile(env *cel.Env, p v1alpha1.ActionPolicy) compiled {
 	c := compiled{name: p.Name, match: p.Spec.Match, minTier: catalogue.Low}
+	raw, err := json.Marshal(map[string]any{"name": p.Name, "spec": p.Spec})
+	if err != nil {
+		c.broken = err
+		return c
+	}
+	c.digest = bundle.Digest(raw)
 	if p.Spec.MinTier != "" {
 		c.minTier, c.broken = catalogue.ParseTier(p.Spec.MinTier)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -29,12 +30,13 @@ type Verdict struct {
 	Tier     catalogue.Tier `json:"tier"`
 	Why      string         `json:"why"`
 	Policies []string       `json:"policies"` // that matched, by name
-	Digest   string         `json:"digest"`   // of the whole set
+	Digest   string         `json:"digest"`   // of the policies that matched
 }
 
 // Judge asks every policy that matches. floor is the tier that content alone demands, and why.
 func (s *Set) Judge(q Question, floor catalogue.Tier, why string) (Verdict, *refusal.Refusal) {
-	verdict := Verdict{Tier: floor, Why: why, Digest: s.digest}
+	verdict := Verdict{Tier: floor, Why: why}
+	var digests string
 	variables, err := q.variables()
 	if err != nil {
 		return Verdict{}, refusal.New(step, refusal.ParametersInvalid, "%v", err)
@@ -47,6 +49,7 @@ func (s *Set) Judge(q Question, floor catalogue.Tier, why string) (Verdict, *ref
 			return Verdict{}, no
 		}
 		verdict.Policies = append(verdict.Policies, p.name)
+		digests += p.digest
 		if !verdict.Tier.AtLeast(p.minTier) {
 			verdict.Tier, verdict.Why = p.minTier, "policy "+p.name+" demands it"
 		}
@@ -55,6 +58,7 @@ func (s *Set) Judge(q Question, floor catalogue.Tier, why string) (Verdict, *ref
 		return Verdict{}, refusal.New(step, refusal.NoPolicy,
 			"no policy allows %s of %s in cluster %s: a platform engineer must add an ActionPolicy", q.Action, q.Target, q.Cluster)
 	}
+	verdict.Digest = bundle.Digest([]byte(digests))
 	return verdict, nil
 }
 
