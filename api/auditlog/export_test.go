@@ -1,0 +1,7 @@
+package auditlog
+
+// What the tests run on folders in memory.
+var (
+	VerifyFolder = verify
+	StoryIn      = story
+)
