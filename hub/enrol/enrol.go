@@ -1,0 +1,64 @@
+// Package enrol lets clusters in: it judges join tokens, keeps the live record of every cluster, and issues and renews the
+// SVIDs of spokes.
+//
+// It promises that a token lets in one spoke, once, within ten minutes; that an identity is written from the record and
+// never from a signing request; and that an enrolment is in the audit log before the spoke hears of it. It never stores a
+// token, only its hash, and it never tells a caller without the token whether a cluster exists.
+package enrol
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/hub/store"
+	"github.com/writ-dev/writ/internal/identity"
+)
+
+const (
+	// TokenLife is how long a join token is good for, from its issue.
+	TokenLife = 10 * time.Minute
+	// skew is how far ahead of the hub's clock the operator's may be.
+	skew = time.Minute
+	// attempts is how often a commit is tried again because somebody else was quicker.
+	attempts = 8
+)
+
+// Enrolment is what the audit log keeps of one.
+type Enrolment struct {
+	Cluster    string
+	ClusterUID string
+	SPIFFEID   string
+	ReceiptKey []byte // PKIX, DER
+	Epoch      uint64
+	At         time.Time
+}
+
+// Recorder appends to the audit log. When it returns nil, the entry is durable. The same enrolment may come twice.
+type Recorder interface {
+	RecordEnrolment(ctx context.Context, e Enrolment) error
+}
+
+// Parts are what a service is made of.
+type Parts struct {
+	Store       store.Store
+	CA          *identity.CA
+	TrustDomain spiffeid.TrustDomain
+	Recorder    Recorder
+	Log         *slog.Logger
+	Now         func() time.Time
+}
+
+// Service serves writ.v1.Enrolment, and the records to the rest of the hub. It is safe for concurrent use, also by several
+// hubs on one store.
+type Service struct {
+	writv1.UnimplementedEnrolmentServer
+	Parts
+	limits limits
+}
+
+// New makes a service.
+func New(parts Parts) *Service { return &Service{Parts: parts, limits: newLimits()} }

@@ -1,0 +1,122 @@
+package enrol
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/hub/store"
+	"github.com/writ-dev/writ/internal/identity"
+)
+
+// Enrol implements writ.v1.Enrolment: judge, claim, record, issue. A spoke whose answer was lost may ask again with the same
+// keys as long as the token lives.
+func (s *Service) Enrol(ctx context.Context, request *writv1.EnrolRequest) (*writv1.EnrolResponse, error) {
+	log := s.about(request.GetCluster())
+	if !s.limits.allow(request.GetCluster(), s.Now()) {
+		return nil, s.answer(ctx, log, refuse(TooManyAttempts, "too many attempts for this cluster: wait a few seconds"))
+	}
+	c, err := s.claim(ctx, request)
+	if err == nil {
+		c, err = s.record(ctx, c)
+	}
+	if err != nil {
+		return nil, s.answer(ctx, log, err)
+	}
+	issued, err := s.issue(c, request.GetCsr())
+	if err != nil {
+		return nil, s.answer(ctx, log, err)
+	}
+	log.InfoContext(ctx, "enrolled", "id", c.Claim.SPIFFEID, "clusterUID", c.Claim.ClusterUID, "epoch", c.Epoch, "release", c.Claim.Release)
+	return &writv1.EnrolResponse{Chain: issued.Chain, Authorities: issued.Authorities, Head: &writv1.Head{Epoch: c.Epoch}}, nil
+}
+
+// claim burns the token: of two spokes that come at once, one does.
+func (s *Service) claim(ctx context.Context, request *writv1.EnrolRequest) (Cluster, error) {
+	return s.change(ctx, request.GetCluster(), func(old Cluster) (*Cluster, []store.Op, error) {
+		claim, no := judge(old, request, s.Now())
+		if no != nil {
+			return nil, nil, no
+		}
+		if old.Claim != nil {
+			return nil, nil, nil
+		}
+		id, err := identity.Cluster(s.TrustDomain, old.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		claim.SPIFFEID = id.String()
+		uid := uidKey(claim.ClusterUID)
+		_, err = s.Store.Get(ctx, uid)
+		if err == nil {
+			return nil, nil, refuse(ClusterUIDInUse, "this cluster has enrolled under another name: delete that one first")
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, err
+		}
+		next := old
+		next.Claim, next.Epoch = claim, old.Epoch+1
+		return &next, []store.Op{store.Check(uid, 0), store.Put(uid, []byte(old.Name))}, nil
+	})
+}
+
+// record puts an enrolment into the audit log, and then makes the cluster live.
+func (s *Service) record(ctx context.Context, c Cluster) (Cluster, error) {
+	if c.Live() {
+		return c, nil
+	}
+	now := s.Now().UTC()
+	err := s.Recorder.RecordEnrolment(ctx, Enrolment{Cluster: c.Name, ClusterUID: c.Claim.ClusterUID, SPIFFEID: c.Claim.SPIFFEID,
+		ReceiptKey: c.Claim.ReceiptKey, Epoch: c.Epoch, At: now})
+	if err != nil {
+		return Cluster{}, err
+	}
+	return s.change(ctx, c.Name, func(old Cluster) (*Cluster, []store.Op, error) {
+		if old.Claim == nil || old.Epoch != c.Epoch {
+			return nil, nil, refuse(TokenUsed, "the cluster was registered anew meanwhile: use the new join file")
+		}
+		if old.EnrolledAt != nil {
+			return nil, nil, nil
+		}
+		next := old
+		next.EnrolledAt = &now
+		return &next, nil, nil
+	})
+}
+
+// issue makes an SVID from the record, and from the request's public key.
+func (s *Service) issue(c Cluster, csr []byte) (*writv1.RenewResponse, error) {
+	public, err := identity.PublicKey(csr)
+	if err != nil {
+		return nil, refuse(KeyUnacceptable, "%s", err)
+	}
+	id, err := identity.Cluster(s.TrustDomain, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := s.CA.Issue(public, id, s.Now(), identity.Life)
+	if err != nil {
+		return nil, err
+	}
+	return &writv1.RenewResponse{Chain: chain, Authorities: s.CA.Authorities().PEM()}, nil
+}
+
+// about is the log for a cluster's name, which anybody may have sent.
+func (s *Service) about(cluster string) *slog.Logger {
+	return s.Log.With("cluster", cluster[:min(len(cluster), 64)])
+}
+
+// answer logs why a call failed and makes of it what the caller may hear.
+func (s *Service) answer(ctx context.Context, log *slog.Logger, err error) error {
+	var no *refusal
+	if errors.As(err, &no) {
+		log.WarnContext(ctx, "refused", "reason", string(no.reason), "detail", no.detail)
+		return no.GRPCStatus().Err()
+	}
+	log.ErrorContext(ctx, "fault", "error", err)
+	return status.Error(codes.Unavailable, "the hub had a fault and has let nobody in: try again with the same join file")
+}

@@ -1,0 +1,76 @@
+package link
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/internal/identity"
+)
+
+func TestEveryMethodHasItsCaller(t *testing.T) {
+	for _, m := range writv1.Spokes_ServiceDesc.Methods {
+		require.Equal(t, enrolledCluster, methods["/"+writv1.Spokes_ServiceDesc.ServiceName+"/"+m.MethodName], m.MethodName)
+	}
+	for _, s := range writv1.Spokes_ServiceDesc.Streams {
+		require.Equal(t, enrolledCluster, methods["/"+writv1.Spokes_ServiceDesc.ServiceName+"/"+s.StreamName], s.StreamName)
+	}
+	require.Len(t, methods, len(writv1.Spokes_ServiceDesc.Methods)+len(writv1.Spokes_ServiceDesc.Streams))
+}
+
+func TestAMethodThatIsNotListedIsRefused(t *testing.T) {
+	w := newWorld(t, time.Hour)
+	_, err := w.link.authorise(t.Context(), "/writ.v1.Spokes/Anything")
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+	_, err = w.link.authorise(t.Context(), writv1.Spokes_Renew_FullMethodName)
+	require.Equal(t, codes.Unauthenticated, status.Code(err), "no certificate")
+}
+
+func TestTheLiveRecordIsAskedPerCall(t *testing.T) {
+	w := newWorld(t, time.Hour)
+	client := w.client(t, "east")
+	response, err := client.Renew(t.Context(), &writv1.RenewRequest{})
+	require.NoError(t, err)
+	require.Equal(t, "east", string(response.GetAuthorities()), "the name is the certificate's")
+	w.mu.Lock()
+	w.revoked["east"] = true
+	w.mu.Unlock()
+	_, err = client.Renew(t.Context(), &writv1.RenewRequest{}) // the same connection
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+	stream, err := client.Connect(t.Context())
+	require.NoError(t, err)
+	_, err = stream.Recv()
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+}
+
+func TestACertificateSpeaksForItsClusterAlone(t *testing.T) {
+	w := newWorld(t, time.Hour)
+	stream, err := w.client(t, "west").Connect(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(hello("east", 0, "")))
+	_, err = stream.Recv()
+	require.Equal(t, codes.FailedPrecondition, status.Code(err), "the UID is east's")
+
+	own := w.connect(t, w.client(t, "west"), "west")
+	w.put("east", []byte("for east"))
+	require.NoError(t, own.Send(&writv1.SpokeMessage{Body: &writv1.SpokeMessage_Receipt{Receipt: &writv1.Attestation{BundleId: "east's"}}}))
+	message, err := own.Recv()
+	require.NoError(t, err)
+	require.NotNil(t, message.GetAcknowledge(), "and no bundle of east")
+	require.Equal(t, []string{"west receipt east's "}, w.words(), "whatever it says, it says as west")
+}
+
+func TestWithoutAnSVIDThereIsNoConnection(t *testing.T) {
+	w := newWorld(t, time.Hour)
+	conn, err := grpc.NewClient(w.address, grpc.WithTransportCredentials(credentials.NewTLS(identity.EnrolClientTLS(w.ca.Authorities()))))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = writv1.NewSpokesClient(conn).Renew(t.Context(), &writv1.RenewRequest{})
+	require.Equal(t, codes.Unavailable, status.Code(err))
+}
