@@ -1,0 +1,56 @@
+// Package credentials issues, uses and revokes the credential of one action.
+//
+// A credential is issued for a verified bundle and nothing else; it lives for minutes, and is revoked once the action is
+// done. No secret of it is ever logged or part of an error.
+package credentials
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/writ-dev/writ/api/trust"
+)
+
+// ErrRefused is wrapped by every error that says no: trying again would not help. All other errors are faults.
+var ErrRefused = errors.New("credential refused")
+
+// Issuer mints the credential of one verified bundle.
+type Issuer interface {
+	// Issue returns a lease that lives at least as long as asked, or until it is revoked.
+	Issue(ctx context.Context, v trust.Verified, life time.Duration) (*Lease, error)
+}
+
+// Lease is a credential and how to end it.
+type Lease struct {
+	ID      string // for the receipt; no secret
+	Issuer  string // "tokenrequest" or "vault"
+	Expires time.Time
+	token   string
+	revoke  func(context.Context) error
+}
+
+// NewLease makes a lease, for issuers. revoke may be called more than once.
+func NewLease(issuer, id, token string, expires time.Time, revoke func(context.Context) error) *Lease {
+	return &Lease{ID: id, Issuer: issuer, Expires: expires, token: token, revoke: revoke}
+}
+
+// RESTConfig is how to use the lease: base says where the API server is and how it proves itself; whatever identity base
+// has is dropped.
+func (l *Lease) RESTConfig(base *rest.Config) *rest.Config {
+	config := rest.AnonymousClientConfig(base)
+	config.BearerToken = l.token
+	return config
+}
+
+// Revoke ends the lease.
+func (l *Lease) Revoke(ctx context.Context) error { return l.revoke(ctx) }
+
+// String and LogValue name the lease and keep its secret.
+func (l *Lease) String() string { return l.Issuer + ":" + l.ID }
+
+// LogValue implements slog.LogValuer.
+func (l *Lease) LogValue() slog.Value { return slog.StringValue(l.String()) }

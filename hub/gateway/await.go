@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/api/bundle"
+)
+
+// grace is how long after a prediction's deadline the spoke's outcome may take to arrive before the wait says so.
+const grace = 30 * time.Second
+
+// dispatch waits until the bundle is in the spoke's journal. A bundle that was not taken in time is reported as expired, but
+// stays in the queue: the spoke may have taken it without the hub having heard, and its receipt will say so.
+func (g *Gateway) dispatch(ctx context.Context, r *Record, now time.Time) (outcome, error) {
+	if r.TakenAt != nil || r.Receipt != nil {
+		return passed("taken by cluster %s", r.Request.Cluster), nil
+	}
+	blocked := ""
+	if r.Blocked != "" {
+		blocked = "; it said: " + r.Blocked
+	}
+	if now.Before(r.Bundle.Expires) {
+		return waiting(r.Bundle.Expires, "cluster %s to take bundle %d%s", r.Request.Cluster, r.Bundle.Sequence, blocked), nil
+	}
+	out := waiting(time.Time{}, "not taken before %s; cluster %s will confirm when it is back%s",
+		r.Bundle.Expires.Format(time.RFC3339), r.Request.Cluster, blocked)
+	if r.Overdue {
+		return out, nil
+	}
+	entry := g.entry(auditlog.TypeExpired, r, now)
+	entry.Expired = &auditlog.Expired{BundleID: r.Bundle.ID, BundleDigest: r.Bundle.Digest, OrderDigest: r.OrderDigest, Sequence: r.Bundle.Sequence}
+	if _, err := g.Audit.Append(ctx, entry); err != nil {
+		return outcome{}, err
+	}
+	out.learn = func(r *Record) { r.Overdue = true }
+	return out, nil
+}
+
+// awaitReceipt waits for the spoke's signed word on what it did, and puts it on the audit log.
+func (g *Gateway) awaitReceipt(ctx context.Context, r *Record, now time.Time) (outcome, error) {
+	if r.Receipt == nil {
+		return waiting(time.Time{}, "the receipt of cluster %s", r.Request.Cluster), nil
+	}
+	entry := g.entry(auditlog.TypeReceipt, r, now)
+	entry.Receipt = &auditlog.Receipt{BundleDigest: r.Bundle.Digest, Sequence: r.Bundle.Sequence, Envelope: r.ReceiptRaw}
+	if _, err := g.Audit.Append(ctx, entry); err != nil {
+		return outcome{}, err
+	}
+	out := passed("%s", describe(r.Receipt))
+	out.ops = g.release(ctx, r)
+	return out, nil
+}
+
+func describe(receipt *bundle.Receipt) string {
+	switch {
+	case receipt.Refusal != nil:
+		return receipt.Refusal.String()
+	case receipt.Change != "":
+		return string(receipt.Result) + ": " + receipt.Change
+	}
+	return string(receipt.Result)
+}
+
+// observe waits for the spoke's signed word on what came true. Where nothing was applied there is nothing to observe.
+func (g *Gateway) observe(ctx context.Context, r *Record, now time.Time) (outcome, error) {
+	if r.Receipt.Result != bundle.Applied {
+		return passed("nothing was changed"), nil
+	}
+	if r.Outcome == nil {
+		until := r.Receipt.FinishedAt.Add(time.Duration(r.Order.Prediction.WithinSeconds)*time.Second + grace)
+		if now.After(until) {
+			return waiting(time.Time{}, "the outcome is overdue: cluster %s has not said what came true", r.Request.Cluster), nil
+		}
+		return waiting(until.Add(time.Second), "%s", r.Order.Prediction), nil
+	}
+	entry := g.entry(auditlog.TypeOutcome, r, now)
+	entry.Outcome = &auditlog.Outcome{BundleDigest: r.Bundle.Digest, Envelope: r.OutcomeRaw}
+	if _, err := g.Audit.Append(ctx, entry); err != nil {
+		return outcome{}, err
+	}
+	return passed("%s: %s", r.Outcome.Result, r.Outcome.Detail), nil
+}

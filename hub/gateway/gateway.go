@@ -1,0 +1,169 @@
+// Package gateway is the only way to act: it takes action requests through their life, step by step, each step persisted
+// before the next, and signs the bundle that a spoke executes.
+//
+// It promises that nothing is signed which a policy, a limit or an approver did not let through, that the intent is on the
+// audit log before anything leaves the hub, and that a step taken twice has the effect of once. It never holds a credential
+// of a workload cluster, and it never acts on an object's status.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/policy"
+	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/hub/store"
+)
+
+// requestLife is how long a request may wait until an order is made of it.
+const requestLife = time.Hour
+
+// workers is how many records are advanced at once.
+const workers = 16
+
+// Enrolled is what the gateway must know of a cluster.
+type Enrolled struct {
+	Audience   bundle.Audience
+	Epoch      uint64
+	ReceiptKey *bundle.Key
+}
+
+// Clusters knows the clusters that have enrolled.
+type Clusters interface {
+	// Enrolled returns ok false for a cluster that is unknown or has not enrolled.
+	Enrolled(ctx context.Context, cluster string) (e Enrolled, ok bool, err error)
+}
+
+// Inspector hands an inspection to a cluster's spoke; false where it is not connected or busy.
+type Inspector interface {
+	Inspect(ctx context.Context, cluster string, inspect *writv1.Inspect) bool
+}
+
+// Policies returns the policies in force; nil while they are not yet known.
+type Policies interface {
+	Policies() *policy.Set
+}
+
+// Auditor appends to the audit log; when it returns, the entry is durable.
+type Auditor interface {
+	Append(ctx context.Context, entry auditlog.Entry) (index uint64, err error)
+}
+
+// Projector is told of every record after it was committed. It must not block.
+type Projector interface {
+	Project(r Record)
+}
+
+// Limits bound what may be under way.
+type Limits struct {
+	// QueuePerCluster is how many bundles may be signed and not yet taken.
+	QueuePerCluster uint64
+	// PerMinute is how many requests of one agent class (or of all people) pass in a minute.
+	PerMinute int
+}
+
+// DefaultLimits suit a fleet in daily use.
+var DefaultLimits = Limits{QueuePerCluster: 256, PerMinute: 60}
+
+// Parts are what a gateway is made of.
+type Parts struct {
+	Store     store.Store
+	Clusters  Clusters
+	Inspector Inspector
+	Policies  Policies
+	Audit     Auditor
+	Projector Projector
+	Signer    bundle.Signer
+	Limits    Limits
+	Tracer    trace.Tracer
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Gateway advances records. Make it with New, start it with Run.
+type Gateway struct {
+	Parts
+	log      *slog.Logger
+	now      func() time.Time
+	work     workqueue.TypedRateLimitingInterface[string]
+	mu       sync.Mutex // guards the maps below
+	wake     map[string]chan struct{}
+	signing  map[string]*sync.Mutex // one signer per cluster at a time: the sequence has no gaps
+	limiters map[string]*rate.Limiter
+}
+
+// New makes a gateway. It does nothing until Run.
+func New(parts Parts) *Gateway {
+	return &Gateway{
+		Parts: parts, log: parts.Log, now: parts.Now,
+		work: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second)),
+		wake:     map[string]chan struct{}{},
+		signing:  map[string]*sync.Mutex{},
+		limiters: map[string]*rate.Limiter{},
+	}
+}
+
+// Run advances records until the context ends. Every record that was open when the hub stopped is taken up again.
+func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.resume(ctx); err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			for g.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	g.work.ShutDown()
+	running.Wait()
+	return nil
+}
+
+func (g *Gateway) resume(ctx context.Context) error {
+	for after := ""; ; {
+		items, err := g.Store.Scan(ctx, openPrefix, after, 500)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			g.work.Add(item.Key[len(openPrefix):])
+			after = item.Key
+		}
+		if len(items) == 0 {
+			return nil
+		}
+	}
+}
+
+// next advances one record; false once the queue is shut down.
+func (g *Gateway) next(ctx context.Context) bool {
+	id, shutdown := g.work.Get()
+	if shutdown {
+		return false
+	}
+	defer g.work.Done(id)
+	until, err := g.advance(ctx, id)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		g.log.WarnContext(ctx, "will try again", "request", id, "error", err)
+		g.work.AddRateLimited(id)
+	default:
+		g.work.Forget(id)
+		if !until.IsZero() {
+			g.work.AddAfter(id, max(0, until.Sub(g.now())))
+		}
+	}
+	return true
+}

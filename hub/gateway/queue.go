@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/writ-dev/writ/api/bundle"
+)
+
+// Next returns the first bundle of a cluster's queue after a sequence; ok is false where there is none.
+func (g *Gateway) Next(ctx context.Context, cluster string, after uint64) (sequence uint64, envelope []byte, ok bool, err error) {
+	enrolled, ok, err := g.Clusters.Enrolled(ctx, cluster)
+	if err != nil || !ok {
+		return 0, nil, false, err
+	}
+	prefix := fmt.Sprintf("%s%s/%016x/", queuePrefix, cluster, enrolled.Epoch)
+	items, err := g.Store.Scan(ctx, prefix, queueKey(cluster, enrolled.Epoch, after), 1)
+	if err != nil || len(items) == 0 {
+		return 0, nil, false, err
+	}
+	if _, err := fmt.Sscanf(items[0].Key[len(prefix):], "%x", &sequence); err != nil {
+		return 0, nil, false, fmt.Errorf("queue key %q: %w", items[0].Key, err)
+	}
+	return sequence, items[0].Value, true, nil
+}
+
+// Wake returns the channel on which a cluster's sender hears that there may be something new.
+func (g *Gateway) Wake(cluster string) <-chan struct{} { return g.wakeOf(cluster) }
+
+func (g *Gateway) wakeOf(cluster string) chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wake[cluster] == nil {
+		g.wake[cluster] = make(chan struct{}, 1)
+	}
+	return g.wake[cluster]
+}
+
+// notify wakes a cluster's sender. It never blocks: one pending wake is enough.
+func (g *Gateway) notify(cluster string) {
+	select {
+	case g.wakeOf(cluster) <- struct{}{}:
+	default:
+	}
+}
+
+// Position is where a cluster's queue ends, unsigned.
+func (g *Gateway) Position(ctx context.Context, cluster string) (epoch, sequence uint64, digest string, err error) {
+	h, _, err := g.head(ctx, cluster)
+	return h.Epoch, h.Sequence, h.Digest, err
+}
+
+// Head is the signed end of a cluster's queue.
+func (g *Gateway) Head(ctx context.Context, cluster string) ([]byte, error) {
+	enrolled, ok, err := g.Clusters.Enrolled(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("cluster %s has not enrolled", cluster)
+	}
+	h, _, err := g.head(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	if h.Epoch != enrolled.Epoch {
+		h = head{Epoch: enrolled.Epoch}
+	}
+	return bundle.Seal(ctx, bundle.HeadType, bundle.Head{Audience: enrolled.Audience, Epoch: h.Epoch, Sequence: h.Sequence,
+		Digest: h.Digest, At: g.now().UTC().Truncate(time.Millisecond)}, g.Signer)
+}

@@ -1,0 +1,116 @@
+// Package executor judges bundles and executes them in its own cluster: the only part of Writ that changes a workload.
+//
+// It promises that a bundle is executed at most once, never after its deadline, only in its sequence, only if the gateway
+// (and, where the content demands it, the approvers) signed it and the cluster's own policy allows it, and only with a
+// credential of that one action. Whatever it did, or refused to do, it signs.
+package executor
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"k8s.io/client-go/rest"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/catalogue"
+	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/credentials"
+	"github.com/writ-dev/writ/spoke/journal"
+)
+
+// atOnce is how many actions are executed at a time; more wait in the hub's queue.
+const atOnce = 16
+
+// Uplink carries the spoke's words to the hub. A word that cannot be sent now is sent again by the link, from the journal.
+type Uplink interface {
+	Taken(epoch, sequence uint64, bundleID string)
+	Rejected(sequence uint64, reason, detail string)
+	Receipt(bundleID string, envelope []byte)
+	Outcome(bundleID string, envelope []byte)
+}
+
+// Targets reads the cluster with the spoke's own, read-only identity.
+type Targets interface {
+	// Applied reports whether a change by this field manager has reached the object.
+	Applied(ctx context.Context, target catalogue.Target, fieldManager string) (bool, error)
+	// Await waits until the prediction holds, at most until the time given, and says what was seen.
+	Await(ctx context.Context, target catalogue.Target, p catalogue.Prediction, until time.Time) (held bool, detail string, err error)
+}
+
+// LocalPolicy is the cluster admin's own word on what may be done here.
+type LocalPolicy interface {
+	Allow(order bundle.Order, floor catalogue.Tier) *refusal.Refusal
+}
+
+// Parts are what an executor is made of.
+type Parts struct {
+	Audience bundle.Audience
+	Root     *trust.Root
+	Journal  *journal.Journal
+	Policy   LocalPolicy
+	Issuer   credentials.Issuer
+	Targets  Targets
+	Uplink   Uplink
+	Cluster  *rest.Config // host and CA only: whoever executes brings a lease
+	Receipts bundle.Signer
+	Tracer   trace.Tracer
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Executor executes bundles. Make it with New, start it with Run.
+type Executor struct {
+	Parts
+	slots   chan struct{}
+	running sync.WaitGroup
+	life    context.Context // ends with Run
+}
+
+// New makes an executor. Until Run it executes nothing.
+func New(parts Parts) *Executor {
+	return &Executor{Parts: parts, slots: make(chan struct{}, atOnce), life: context.Background()}
+}
+
+// Run takes up what was under way when the spoke stopped, and executes until the context ends. It returns once nothing of
+// its own is running.
+func (e *Executor) Run(ctx context.Context, ready func()) error {
+	e.life = ctx
+	if err := e.resume(ctx); err != nil {
+		return err
+	}
+	ready()
+	<-ctx.Done()
+	e.running.Wait()
+	return nil
+}
+
+// attempt is one bundle on its way through the steps; each step adds what it found.
+type attempt struct {
+	raw       []byte
+	decoded   *bundle.Decoded
+	authentic trust.Authentic
+	verified  trust.Verified
+	claimed   journal.Claimed
+	started   time.Time
+	lease     *credentials.Lease
+	api       *api
+	change    catalogue.Change
+	sent      bool // the patch has left: whether it arrived may be unknown
+	done      bool // the patch is known to have been applied
+	generated int64
+}
+
+func (a *attempt) id() string {
+	if a.decoded == nil {
+		return ""
+	}
+	return a.decoded.Bundle.ID
+}
+
+// fieldManager marks a change in the object's managedFields as this order's, so that after a crash it can be told whether
+// the change arrived.
+func fieldManager(order bundle.Order) string { return "writ-" + order.ID }

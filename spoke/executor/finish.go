@@ -1,0 +1,92 @@
+package executor
+
+import (
+	"context"
+	"time"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/spoke/journal"
+)
+
+// finish signs the receipt, writes it into the journal and sends it; then it watches for the outcome, if anything was done.
+func (e *Executor) finish(ctx context.Context, a *attempt, no *refusal.Refusal) error {
+	receipt := e.receiptOf(a, no)
+	envelope, err := bundle.Seal(ctx, bundle.ReceiptType, receipt, e.Receipts)
+	if err != nil {
+		return err
+	}
+	var watch *journal.Watch
+	if receipt.Result == bundle.Applied {
+		watch = watchOf(a.decoded, receipt.FinishedAt)
+	}
+	if err := e.Journal.Finish(a.id(), envelope, watch); err != nil {
+		return err
+	}
+	e.trace(a, "receipt", receipt.FinishedAt, no)
+	e.Uplink.Receipt(a.id(), envelope)
+	e.Log.InfoContext(ctx, "receipt", "bundle", a.id(), "action", a.decoded.Order.Action,
+		"target", a.decoded.Order.Target.String(), "result", string(receipt.Result), "change", receipt.Change)
+	if watch != nil {
+		e.running.Go(func() { e.observe(e.life, *watch) })
+	}
+	return nil
+}
+
+func (e *Executor) receiptOf(a *attempt, no *refusal.Refusal) bundle.Receipt {
+	d := a.decoded
+	receipt := bundle.Receipt{
+		Cluster: e.Audience.Cluster, BundleID: d.Bundle.ID, BundleDigest: d.Digest, Epoch: d.Bundle.Epoch, Sequence: d.Bundle.Sequence,
+		OrderID: d.Order.ID, OrderDigest: d.OrderDigest, RequestID: d.Order.RequestID,
+		Refusal: no, StartedAt: a.started.UTC(), FinishedAt: e.Now().UTC(),
+	}
+	if a.lease != nil {
+		receipt.Credential = a.lease.Issuer + ":" + a.lease.ID
+	}
+	switch {
+	case a.done:
+		receipt.Result, receipt.Change, receipt.Generation = bundle.Applied, a.change.Says, a.generated
+	case a.sent:
+		receipt.Result = bundle.Failed
+	default:
+		receipt.Result = bundle.Refused
+	}
+	return receipt
+}
+
+func watchOf(d *bundle.Decoded, from time.Time) *journal.Watch {
+	return &journal.Watch{BundleID: d.Bundle.ID, Bundle: d.Raw,
+		Until: from.Add(time.Duration(d.Order.Prediction.WithinSeconds) * time.Second)}
+}
+
+// observe waits for what was predicted and signs what came true.
+func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
+	d, no := bundle.Decode(watch.Bundle)
+	if no != nil {
+		e.Log.ErrorContext(ctx, "journal holds an unreadable bundle", "bundle", watch.BundleID, "detail", no.Detail)
+		return
+	}
+	entered := e.Now()
+	held, detail, err := e.Targets.Await(ctx, d.Order.Target, d.Order.Prediction, watch.Until)
+	if ctx.Err() != nil {
+		return // the restart goes on watching
+	}
+	if err != nil {
+		detail = err.Error()
+	}
+	outcome := bundle.Outcome{Cluster: e.Audience.Cluster, BundleID: d.Bundle.ID, OrderID: d.Order.ID, OrderDigest: d.OrderDigest,
+		RequestID: d.Order.RequestID, Result: bundle.DidNot, Detail: detail, ObservedAt: e.Now().UTC()}
+	if held {
+		outcome.Result = bundle.CameTrue
+	}
+	envelope, err := bundle.Seal(ctx, bundle.OutcomeType, outcome, e.Receipts)
+	if err == nil {
+		err = e.Journal.Outcome(d.Bundle.ID, envelope)
+	}
+	if err != nil {
+		e.Log.ErrorContext(ctx, "outcome not written; the restart will observe again", "bundle", d.Bundle.ID, "error", err)
+		return
+	}
+	e.trace(&attempt{decoded: d}, "observe", entered, nil)
+	e.Uplink.Outcome(d.Bundle.ID, envelope)
+}
