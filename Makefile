@@ -1,0 +1,71 @@
+# Everything here needs Go, make and a shell; race needs a C compiler too.
+# The heavy tools (API server, Vault, linters) are compiled once per version,
+# into a cache outside the tree: see $WRIT_TOOLS_CACHE in CONTRIBUTING.md.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PROGRAMS   := writ writ-hub writ-spoke
+PACKAGES   ?= ./...
+TEST_FLAGS ?= -timeout 15m
+RACE_FLAGS ?= -short -timeout 15m
+FUZZTIME   ?= 10s
+CLUSTERS   ?= 2
+DEMO_FLAGS ?=
+
+GOLANGCI_LINT = $$(tools/tool lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## compile writ, writ-hub and writ-spoke into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+
+.PHONY: test
+test: tools ## run every test, on real API servers and a real Vault
+	@tools/test/run $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: race
+race: ## run the tests that need no cluster under the race detector (RACE_FLAGS= for all)
+	@CGO_ENABLED=1 tools/test/run -race $(RACE_FLAGS) $(PACKAGES)
+
+.PHONY: lint
+lint: ## hold the code to the linters, the layers and the programs' weight
+	$(GOLANGCI_LINT) run
+	tools/lint/closure
+
+.PHONY: fmt
+fmt: ## format the code as lint wants it
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: generate
+generate: ## make protobuf code, deep copies, CRDs and docs/deps anew
+	tools/codegen/generate
+
+.PHONY: generate-check
+generate-check: ## fail if generate would change anything
+	tools/codegen/generate -check
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	tools/test/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: tools ## measure the parts (6 times, for benchstat), then the whole system
+	go test -run '^$$' -bench . -benchmem -count 6 -timeout 30m $$(go list ./... | grep -v /e2e)
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e/bench
+
+.PHONY: demo
+demo: build ## watch one action travel from a signal to a signed receipt (DEMO_FLAGS="--yes --once")
+	@bin/writ demo $(DEMO_FLAGS)
+
+.PHONY: tools
+tools: ## compile the API server, Vault and the others that tests and the demo run
+	@go run ./internal/world/cmd/clusters -compile
+
+.PHONY: clusters
+clusters: ## start CLUSTERS real clusters on this machine until Ctrl-C
+	@go run ./internal/world/cmd/clusters -n $(CLUSTERS)
