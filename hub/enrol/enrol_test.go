@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,10 +219,29 @@ func TestRefusalsWriteNothing(t *testing.T) {
 	require.NoError(t, err, "a token is burnt by success alone")
 }
 
+// barrier lets the first commits through once all of them have arrived, so that each was decided on the same record.
+type barrier struct {
+	store.Store
+	arrive sync.WaitGroup
+	left   atomic.Int32
+}
+
+func (b *barrier) Commit(ctx context.Context, ops ...store.Op) error {
+	if b.left.Add(-1) >= 0 {
+		b.arrive.Done()
+		b.arrive.Wait()
+	}
+	return b.Store.Commit(ctx, ops...)
+}
+
 func TestOfTwoSpokesAtOnceOneIsLetIn(t *testing.T) {
 	w := newWorld(t)
 	w.register(t, "east", "secret")
-	results := make(chan error, 6)
+	results := make(chan error, 4)
+	gate := &barrier{Store: w.Store}
+	gate.arrive.Add(cap(results))
+	gate.left.Store(int32(cap(results)))
+	w.Store = gate
 	for range cap(results) {
 		request := newSpoke(t).request(t, "east", "secret")
 		go func() {

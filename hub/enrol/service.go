@@ -51,16 +51,16 @@ func (s *Service) claim(ctx context.Context, request *writv1.EnrolRequest) (Clus
 		}
 		claim.SPIFFEID = id.String()
 		uid := uidKey(claim.ClusterUID)
-		_, err = s.Store.Get(ctx, uid)
-		if err == nil {
-			return nil, nil, refuse(ClusterUIDInUse, "this cluster has enrolled under another name: delete that one first")
-		}
-		if !errors.Is(err, store.ErrNotFound) {
+		holder, err := s.Store.Get(ctx, uid)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, nil, err
+		}
+		if err == nil && string(holder.Value) != old.Name { // our own name: somebody was quicker, and the commit will tell
+			return nil, nil, refuse(ClusterUIDInUse, "this cluster has enrolled under another name: delete that one first")
 		}
 		next := old
 		next.Claim, next.Epoch = claim, old.Epoch+1
-		return &next, []store.Op{store.Check(uid, 0), store.Put(uid, []byte(old.Name))}, nil
+		return &next, []store.Op{store.Check(uid, holder.Version), store.Put(uid, []byte(old.Name))}, nil
 	})
 }
 
