@@ -98,3 +98,11 @@ func FuzzClean(f *testing.F) {
 		require.NoError(t, s.Validate(now))
 	})
 }
+
+func TestAReportCarriesAllButTheCluster(t *testing.T) {
+	require.Equal(t, good(), signal.FromReport("east", good().Report()))
+	bad := good().Report()
+	bad.LastSeen.Nanos = -1
+	require.ErrorIs(t, signal.FromReport("east", bad).Validate(now), signal.ErrInvalid)
+	require.ErrorIs(t, signal.FromReport("east", nil).Validate(now), signal.ErrInvalid)
+}
