@@ -60,7 +60,7 @@ func verify(ctx context.Context, folder fs.FS, verifier note.Verifier, since *Ch
 	history := t.checkHistory(s, since)
 	s.unaccounted(ctx)
 	r := Report{Checkpoint: s.checkpoint, Entries: t.sum.End(), Types: book.counts}
-	r.Findings = slices.Concat(s.findings, t.findings, book.findings)
+	r.Findings = append([]Finding{}, slices.Concat(s.findings, t.findings, book.findings)...)
 	r.Checks = checks(r, s, t, book, waiting, history)
 	return r, nil
 }
@@ -129,17 +129,17 @@ func checks(r Report, s *snapshot, t *tree, book *ledger, waiting int, history s
 	details := []string{
 		checkpoint,
 		fmt.Sprintf("%d entries are in the tree; %d tile and entry files compared, %d bytes", t.sum.End(), t.checked, t.bytes),
-		fmt.Sprintf("%d files, each accounted for", len(s.files)),
+		fmt.Sprintf("%d files looked at: does a log of this size have them, and are the writer's own as it writes them", len(s.files)),
 		history,
 		fmt.Sprintf("%d decoded strictly", total(book.counts)),
-		fmt.Sprintf("%d orders announced, %d receipts, %d under way", len(book.intents), book.counts[TypeReceipt], waiting),
-		fmt.Sprintf("%d receipts and outcomes signed by the keys that %d clusters enrolled", book.signed, len(book.keys)),
+		fmt.Sprintf("announced: %d; receipts: %d; still under way: %d", len(book.intents), book.counts[TypeReceipt], waiting),
+		fmt.Sprintf("receipts and outcomes signed by an enrolled key: %d; clusters enrolled: %d", book.signed, len(book.keys)),
 	}
 	list := make([]Check, 0, len(groups))
 	for i, g := range groups {
 		c := Check{Name: g.name, Detail: details[i]}
 		for _, f := range r.Findings {
-			if slices.Contains(g.reasons, f.Reason) {
+			if f.Reason.Check() == g.name {
 				c.Findings++
 			}
 		}
@@ -153,4 +153,14 @@ func total(counts map[Type]int) (n int) {
 		n += c
 	}
 	return n
+}
+
+// Check is the name of the check that gives such findings.
+func (r Reason) Check() string {
+	for _, g := range groups {
+		if slices.Contains(g.reasons, r) {
+			return g.name
+		}
+	}
+	return ""
 }
