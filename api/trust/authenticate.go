@@ -34,7 +34,7 @@ func (a Authentic) Decoded() *bundle.Decoded { return a.d }
 // Authenticate checks who signed a bundle, whom it is for, and that it is the next one. A refusal leaves the sequence as
 // it is: nobody who cannot sign can make a cluster move on.
 func Authenticate(ctx context.Context, d *bundle.Decoded, root *Root, want Expect) (Authentic, *refusal.Refusal) {
-	keys, err := root.verifiers(RoleGateway)
+	keys, err := root.Verifiers(RoleGateway)
 	if err == nil {
 		_, err = bundle.VerifyAll(ctx, d.Envelope, root.Threshold(RoleGateway), keys)
 	}

@@ -112,7 +112,7 @@ func judgeApprovals(ctx context.Context, a Authentic) ([]string, *refusal.Refusa
 		}
 		return nil, nil
 	}
-	keys, err := a.root.verifiers(RoleApprovers)
+	keys, err := a.root.Verifiers(RoleApprovers)
 	if err != nil {
 		return nil, refusal.New(stepJudge, refusal.ApprovalsMissing, "approvers: %v", err)
 	}

@@ -99,8 +99,8 @@ func (r *Root) Keys(role Role) ([]*bundle.Key, error) {
 	return keys, nil
 }
 
-// verifiers is Keys as the envelope verifier takes them.
-func (r *Root) verifiers(role Role) ([]dsse.Verifier, error) {
+// Verifiers is Keys as the envelope verifier takes them.
+func (r *Root) Verifiers(role Role) ([]dsse.Verifier, error) {
 	keys, err := r.Keys(role)
 	if err != nil {
 		return nil, err

@@ -25,12 +25,12 @@ import (
 // atOnce is how many actions are executed at a time; more wait in the hub's queue.
 const atOnce = 16
 
-// Uplink carries the spoke's words to the hub. A word that cannot be sent now is sent again by the link, from the journal.
+// Uplink carries the spoke's words to the hub. Receipts and outcomes are sent from the journal, again and again until the
+// hub has acknowledged them: Attested says that there is a new one.
 type Uplink interface {
 	Taken(epoch, sequence uint64, bundleID string)
 	Rejected(sequence uint64, reason, detail string)
-	Receipt(bundleID string, envelope []byte)
-	Outcome(bundleID string, envelope []byte)
+	Attested()
 }
 
 // Targets reads the cluster with the spoke's own, read-only identity.

@@ -24,7 +24,7 @@ func (e *Executor) finish(ctx context.Context, a *attempt, no *refusal.Refusal) 
 		return err
 	}
 	e.trace(a, "receipt", receipt.FinishedAt, no)
-	e.Uplink.Receipt(a.id(), envelope)
+	e.Uplink.Attested()
 	e.Log.InfoContext(ctx, "receipt", "bundle", a.id(), "action", a.decoded.Order.Action,
 		"target", a.decoded.Order.Target.String(), "result", string(receipt.Result), "change", receipt.Change)
 	if watch != nil {
@@ -88,5 +88,5 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 		return
 	}
 	e.trace(&attempt{decoded: d}, "observe", entered, nil)
-	e.Uplink.Outcome(d.Bundle.ID, envelope)
+	e.Uplink.Attested()
 }

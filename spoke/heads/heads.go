@@ -1,0 +1,80 @@
+// Package heads notices when bundles are withheld: the hub signs the end of the cluster's queue with every heartbeat, and
+// what is signed as sent must arrive.
+package heads
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/spoke/journal"
+)
+
+// patience is how long the journal may lag behind a signed head before it counts as withholding.
+const patience = 30 * time.Second
+
+// ErrHead is wrapped by every error about a head that is not believed, or that shows that something is wrong.
+var ErrHead = errors.New("head")
+
+// Watch compares heads with the journal. It is safe for concurrent use.
+type Watch struct {
+	Audience bundle.Audience
+	Root     *trust.Root
+	Journal  *journal.Journal
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	mu     sync.Mutex // guards behind
+	behind time.Time  // since when the journal lags; zero while it does not
+}
+
+// Head takes one signed head in. An error is a finding.
+func (w *Watch) Head(ctx context.Context, raw []byte) error {
+	head, err := w.open(ctx, raw)
+	if err != nil {
+		return err
+	}
+	have, err := w.Journal.Head()
+	if err != nil {
+		return err
+	}
+	now := w.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case head.Epoch != have.Epoch:
+		return fmt.Errorf("%w: the hub is in epoch %d, this cluster in %d", ErrHead, head.Epoch, have.Epoch)
+	case head.Sequence < have.Sequence && head.At.After(now.Add(-patience)):
+		return fmt.Errorf("%w: the hub ends at %d, this cluster has taken %d: the hub was set back", ErrHead, head.Sequence, have.Sequence)
+	case head.Sequence <= have.Sequence:
+		w.behind = time.Time{}
+	case w.behind.IsZero():
+		w.behind = now
+	case now.Sub(w.behind) > patience:
+		return fmt.Errorf("%w: bundles %d to %d are withheld since %s", ErrHead, have.Sequence+1, head.Sequence, w.behind.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (w *Watch) open(ctx context.Context, raw []byte) (bundle.Head, error) {
+	envelope, head, no := bundle.OpenHead(raw)
+	if no != nil {
+		return head, fmt.Errorf("%w: %s", ErrHead, no)
+	}
+	verifiers, err := w.Root.Verifiers(trust.RoleGateway)
+	if err != nil {
+		return head, err
+	}
+	if _, err := bundle.VerifyAll(ctx, envelope, w.Root.Threshold(trust.RoleGateway), verifiers); err != nil {
+		return head, fmt.Errorf("%w: %w", ErrHead, err)
+	}
+	if head.Audience != w.Audience {
+		return head, fmt.Errorf("%w: it is for cluster %s", ErrHead, head.Audience.Cluster)
+	}
+	return head, nil
+}
