@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type desk struct {
 	failing  bool
 	faults   int
 	presence map[string]int
+	heads    atomic.Int64
 }
 
 func newDesk() *desk {
@@ -95,6 +97,7 @@ func (d *desk) Position(_ context.Context, cluster string) (uint64, uint64, stri
 }
 
 func (d *desk) Head(_ context.Context, cluster string) ([]byte, error) {
+	d.heads.Add(1)
 	return []byte("head of " + cluster), nil
 }
 
@@ -160,7 +163,12 @@ type world struct {
 }
 
 func newWorld(t testing.TB, heartbeat time.Duration) *world {
-	ca, err := identity.LoadCA(t.TempDir(), domain, time.Now())
+	return newWorldIn(t, t.TempDir(), heartbeat)
+}
+
+// newWorldIn keeps the CA in a folder.
+func newWorldIn(t testing.TB, dir string, heartbeat time.Duration) *world {
+	ca, err := identity.LoadCA(dir, domain, time.Now())
 	require.NoError(t, err)
 	svid, authorities, err := identity.RenewHub(ca, time.Now)(t.Context())
 	require.NoError(t, err)
