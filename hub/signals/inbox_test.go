@@ -164,7 +164,12 @@ func TestAFollowerMissesNothingAcrossRestartsAndFaults(t *testing.T) {
 	}()
 	require.Equal(t, "u2", <-told, "told again after the fault, and not of what it heard before")
 	require.NoError(t, in.Accept(t.Context(), "east", sighting("u3", start, 1)))
-	require.Equal(t, "u3", <-told)
+	select {
+	case uid := <-told:
+		require.Equal(t, "u3", uid)
+	case <-time.After(2 * time.Second): // without news it would look again after five
+		t.Fatal("a follower that waits was not woken")
+	}
 	cancel()
 	require.NoError(t, <-ended)
 	require.Len(t, hear(t, in, "b", 3), 3, "a new follower hears all that is kept")
