@@ -1,6 +1,7 @@
 package auditlog
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -144,7 +145,7 @@ func (l *ledger) close(now time.Time) (waiting int) {
 				i.entry.Intent.Action, i.entry.Intent.Target, i.entry.Cluster, i.entry.Request.Name, i.entry.Intent.OrderEnds.Format(time.RFC3339)))
 		}
 	}
-	slices.SortFunc(gaps, func(a, b Finding) int { return int(*a.Entry) - int(*b.Entry) })
+	slices.SortFunc(gaps, func(a, b Finding) int { return cmp.Compare(*a.Entry, *b.Entry) })
 	l.findings = append(l.findings, gaps...)
 	return waiting
 }

@@ -103,16 +103,15 @@ func (s *snapshot) unaccounted(ctx context.Context) {
 			strange = append(strange, f)
 		}
 	}
-	for deadline := time.Now().Add(settle); len(strange) > 0 && time.Now().Before(deadline) && ctx.Err() == nil; {
-		size, _, err := ReadTreeState(s.folder)
-		var still []File
-		for _, f := range strange {
-			if _, gone := fs.Stat(s.folder, f.Path); gone == nil && (err != nil || f.strangeAt(size)) {
-				still = append(still, f)
-			}
-		}
-		if strange = still; len(strange) > 0 {
-			time.Sleep(10 * time.Millisecond)
+	bound, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	again := time.NewTicker(settle / 25)
+	defer again.Stop()
+	for len(strange) > 0 && bound.Err() == nil {
+		strange = s.stillStrange(strange)
+		select {
+		case <-again.C:
+		case <-bound.Done():
 		}
 	}
 	for _, f := range strange {
@@ -125,6 +124,17 @@ func (s *snapshot) unaccounted(ctx context.Context) {
 			s.found(FileUnaccounted, f.Path, "belongs to a log of %d entries, this one has %d: if the hub was killed, its next start removes it", f.Needs(), s.size())
 		}
 	}
+}
+
+// stillStrange keeps those that are still there, and that the state does not cover yet.
+func (s *snapshot) stillStrange(strange []File) (still []File) {
+	size, _, err := ReadTreeState(s.folder)
+	for _, f := range strange {
+		if _, gone := fs.Stat(s.folder, f.Path); gone == nil && (err != nil || f.strangeAt(size)) {
+			still = append(still, f)
+		}
+	}
+	return still
 }
 
 // strangeAt reports whether no log of this size has such a file.

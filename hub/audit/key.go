@@ -93,14 +93,14 @@ func (k Key) Publish(file string) error {
 // replace writes a file whole or not at all, and returns once it is on disk.
 func replace(file string, content []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(file)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	temporary, err := os.CreateTemp(dir, filepath.Base(file)+".*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // gone where all went well
+	defer os.Remove(temporary.Name())
 	_, err = temporary.Write(content)
 	if err = errors.Join(err, temporary.Chmod(mode), temporary.Sync(), temporary.Close()); err != nil {
 		return err

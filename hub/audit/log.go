@@ -55,7 +55,7 @@ type Log struct {
 
 // Open opens the log in the folder dir, or begins one there. ctx is for opening only; end with Close.
 func Open(ctx context.Context, dir string, key Key, log *slog.Logger) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("the audit log: %w", err)
 	}
 	lock, err := lockDir(dir)

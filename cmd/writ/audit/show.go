@@ -52,7 +52,7 @@ func printStory(out io.Writer, entries []auditlog.Indexed, format string) error 
 	for _, e := range entries {
 		if r := e.Entry.Request; r.UID != told {
 			told = r.UID
-			fmt.Fprintf(out, "request %s (%s)\n", plain(r.Namespace+"/"+r.Name), plain(r.UID)) //nolint:errcheck // a closed pipe
+			fmt.Fprintf(out, "request %s (%s)\n", plain(r.Namespace+"/"+r.Name), plain(r.UID))
 		}
 		signed := ""
 		if !e.Signed {

@@ -89,7 +89,7 @@ func remember(file string, checkpoint *auditlog.Checkpoint) error {
 	if err != nil {
 		return fmt.Errorf("keeping the checkpoint: %w", err)
 	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // gone where all went well
+	defer os.Remove(temporary.Name())
 	_, err = temporary.Write(checkpoint.Raw)
 	if err = errors.Join(err, temporary.Close()); err != nil {
 		return fmt.Errorf("keeping the checkpoint: %w", err)
@@ -114,17 +114,17 @@ func printReport(out io.Writer, report auditlog.Report, format string) error {
 		if check.Findings > 0 {
 			word = "FAIL"
 		}
-		fmt.Fprintf(out, "%s  %-10s  %s\n", word, check.Name, plain(check.Detail)) //nolint:errcheck // a closed pipe
+		fmt.Fprintf(out, "%s  %-10s  %s\n", word, check.Name, plain(check.Detail))
 		shown := 0
 		for _, finding := range report.Findings {
 			if finding.Reason.Check() != check.Name {
 				continue
 			}
 			if shown++; shown > mostShown {
-				fmt.Fprintf(out, "      … and %d more: -o json has them all\n", check.Findings-mostShown) //nolint:errcheck
+				fmt.Fprintf(out, "      … and %d more: -o json has them all\n", check.Findings-mostShown)
 				break
 			}
-			fmt.Fprintf(out, "      %s\n", plain(finding.String())) //nolint:errcheck
+			fmt.Fprintf(out, "      %s\n", plain(finding.String()))
 		}
 	}
 	next := "nothing was found. One request's story: writ audit show REQUEST"
