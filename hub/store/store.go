@@ -1,22 +1,20 @@
 // Package store is the one interface under the hub's state: an ordered key-value store with atomic commits.
 //
-// The contract, held by every backend and checked by storetest: a commit is all or nothing and durable when it returns; a
-// version changes with every write of a key; a check compares the version exactly; scans are in the order of keys. Values
-// are copied on the way in and out.
+// The contract, held by every backend and checked by storetest:
+//   - a commit is all or nothing, and durable when it returns;
+//   - a key's version changes with every write of it, and none comes again while the store is open, deletions included;
+//   - a check compares the version exactly: of commits with the same check that write its key, one succeeds;
+//   - a read sees every commit that returned before it began, and of a commit all or nothing;
+//   - scans are in the byte order of keys;
+//   - values are copied on the way in and out: neither side sees the other's later changes;
+//   - what is refused was not written. Only an error other than those named here leaves it open whether it was.
+//
+// It has no leases, no watches and no transactions that read: who decides on what was read checks its version.
 package store
 
 import (
 	"context"
 	"errors"
-	"fmt"
-)
-
-// The limits of what is stored. etcd takes 128 operations and 1.5 MiB a transaction by default; these stay below.
-const (
-	MaxKey   = 512     // bytes
-	MaxValue = 1 << 20 // bytes
-	MaxOps   = 100     // in a commit
-	MaxBatch = 5 << 18 // bytes in a commit
 )
 
 var (
@@ -24,71 +22,29 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict is what Commit returns when a check failed: read again and decide again.
 	ErrConflict = errors.New("changed meanwhile")
-	// ErrLimit is wrapped when a commit is larger than the limits. Nothing was written.
-	ErrLimit = errors.New("larger than the store takes")
+	// ErrLimit is wrapped when a commit is beyond what every backend takes.
+	ErrLimit = errors.New("beyond the store's limits")
+	// ErrFull is wrapped when the store has no room for another write. It writes again once there is room.
+	ErrFull = errors.New("no room for the store")
+	// ErrClosed is what everything returns after Close.
+	ErrClosed = errors.New("the store is closed")
 )
 
-// Item is one key with its value. Version changes with every write; 0 stands for an absent key.
+// Item is one key with its value, the caller's to change. Version is opaque but for 0, which stands for an absent key.
 type Item struct {
 	Key     string
 	Value   []byte
 	Version uint64
 }
 
-// Store is an ordered key-value store.
+// Store is an ordered key-value store, safe for concurrent use.
 type Store interface {
 	// Get returns a key's item, or ErrNotFound.
 	Get(ctx context.Context, key string) (Item, error)
-	// Scan returns up to limit items whose key begins with prefix and is greater than after, in order.
+	// Scan returns up to limit items whose key begins with prefix and is greater than after, in order. A limit below 1
+	// returns none. To read on, give the last key as after: pages are each consistent, but not with each other.
 	Scan(ctx context.Context, prefix, after string, limit int) ([]Item, error)
-	// Commit applies all operations or none. ErrConflict when a check fails.
+	// Commit applies all operations or none: ErrConflict when a check fails, ErrLimit or ErrFull when it is too much. All
+	// checks see the state before the commit. Without operations it does nothing.
 	Commit(ctx context.Context, ops ...Op) error
-}
-
-// Kind is what an operation does.
-type Kind int
-
-// The kinds.
-const (
-	KindPut Kind = iota
-	KindDelete
-	KindCheck
-)
-
-// Op is one operation of a commit. Make it with Put, Delete or Check.
-type Op struct {
-	Kind    Kind
-	Key     string
-	Value   []byte
-	Version uint64
-}
-
-// Put writes a value.
-func Put(key string, value []byte) Op { return Op{Kind: KindPut, Key: key, Value: value} }
-
-// Delete removes a key; an absent key is no error.
-func Delete(key string) Op { return Op{Kind: KindDelete, Key: key} }
-
-// Check demands that a key is at a version; 0 demands that it is absent.
-func Check(key string, version uint64) Op { return Op{Kind: KindCheck, Key: key, Version: version} }
-
-// Validate checks a commit against the limits, for backends.
-func Validate(ops []Op) error {
-	if len(ops) > MaxOps {
-		return fmt.Errorf("%w: %d operations, at most %d", ErrLimit, len(ops), MaxOps)
-	}
-	total := 0
-	for _, op := range ops {
-		if op.Key == "" || len(op.Key) > MaxKey {
-			return fmt.Errorf("%w: a key of %d bytes, 1 to %d are allowed", ErrLimit, len(op.Key), MaxKey)
-		}
-		if len(op.Value) > MaxValue {
-			return fmt.Errorf("%w: %d bytes under %q, at most %d", ErrLimit, len(op.Value), op.Key, MaxValue)
-		}
-		total += len(op.Key) + len(op.Value)
-	}
-	if total > MaxBatch {
-		return fmt.Errorf("%w: %d bytes in all, at most %d", ErrLimit, total, MaxBatch)
-	}
-	return nil
 }

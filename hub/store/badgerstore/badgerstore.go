@@ -1,6 +1,8 @@
 // Package badgerstore is the hub's embedded store: one Badger database, in one folder, for one process.
 //
-// Every commit is synced to disk before it returns. Concurrent commits share their syncs.
+// Every commit is synced to disk before it returns. Concurrent commits share their syncs: while one batch is on its way to
+// the disk the next gathers. It never writes to a disk that is nearly full, and never goes on after a failed write: what
+// the disk holds then is known only to a new Open.
 package badgerstore
 
 import (
@@ -9,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -20,32 +23,54 @@ import (
 const collectEvery = 10 * time.Minute
 
 // Store implements store.Store on Badger.
-type Store struct{ db *badger.DB }
+type Store struct {
+	db  *badger.DB
+	dir string
 
-// Open opens the database in a folder, and makes it where there is none.
+	using   sync.RWMutex // held for reading by whoever uses db, for writing to close it
+	queue   chan *commit
+	closing chan struct{}
+	written chan struct{} // closed when the writer has ended
+	close   func() error
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the database in a folder, and makes it where there is none. Close it to end its writer.
 func Open(dir string, log *slog.Logger) (*Store, error) {
-	options := badger.DefaultOptions(dir).
-		WithSyncWrites(true).
-		WithMemTableSize(8 << 20).WithNumMemtables(2).
-		WithBlockCacheSize(0).WithIndexCacheSize(4 << 20).WithCompression(0).
-		WithValueThreshold(1 << 10).WithValueLogFileSize(64 << 20).
-		WithNumCompactors(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).
-		WithMetricsEnabled(false).
-		WithLogger(logger{log})
-	db, err := badger.Open(options)
+	if err := roomFor(dir); err != nil {
+		return nil, fmt.Errorf("store %s: %w", dir, err)
+	}
+	db, err := badger.Open(settings(dir, log))
 	if err != nil {
 		if strings.Contains(err.Error(), "Another process is using this Badger database") {
 			return nil, fmt.Errorf("store %s: another process is using it", dir)
 		}
 		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
-	return &Store{db: db}, nil
+	s := &Store{db: db, dir: dir,
+		queue: make(chan *commit, queued), closing: make(chan struct{}), written: make(chan struct{})}
+	s.close = sync.OnceValue(s.shut)
+	go s.write()
+	return s, nil
 }
 
-// Close flushes and closes.
-func (s *Store) Close() error { return s.db.Close() }
+// Close waits for the commits under way, flushes and closes. Those that still wait get store.ErrClosed. The second call
+// returns what the first did.
+func (s *Store) Close() error { return s.close() }
 
-// Run collects garbage until the context ends.
+func (s *Store) shut() error {
+	close(s.closing)
+	<-s.written
+	s.using.Lock()
+	defer s.using.Unlock()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close the store %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Run collects garbage until the context ends or the store is closed.
 func (s *Store) Run(ctx context.Context) error {
 	ticker := time.NewTicker(collectEvery)
 	defer ticker.Stop()
@@ -53,16 +78,18 @@ func (s *Store) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.closing:
+			return nil
 		case <-ticker.C:
-			for s.db.RunValueLogGC(0.5) == nil {
+			for roomFor(s.dir) == nil && s.use(func() error { return s.db.RunValueLogGC(0.5) }) == nil {
 			}
 		}
 	}
 }
 
 // Get implements store.Store.
-func (s *Store) Get(_ context.Context, key string) (item store.Item, err error) {
-	err = s.db.View(func(tx *badger.Txn) error {
+func (s *Store) Get(ctx context.Context, key string) (item store.Item, err error) {
+	err = s.view(ctx, func(tx *badger.Txn) error {
 		found, err := tx.Get([]byte(key))
 		if err != nil {
 			return err
@@ -70,16 +97,19 @@ func (s *Store) Get(_ context.Context, key string) (item store.Item, err error) 
 		item, err = read(found)
 		return err
 	})
-	if errors.Is(err, badger.ErrKeyNotFound) {
+	if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, badger.ErrEmptyKey) {
 		return item, store.ErrNotFound
 	}
 	return item, err
 }
 
 // Scan implements store.Store.
-func (s *Store) Scan(_ context.Context, prefix, after string, limit int) (items []store.Item, err error) {
-	err = s.db.View(func(tx *badger.Txn) error {
-		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix), PrefetchValues: true, PrefetchSize: min(max(limit, 1), 100)})
+func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) (items []store.Item, err error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	err = s.view(ctx, func(tx *badger.Txn) error {
+		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix), PrefetchValues: limit > 1, PrefetchSize: min(limit, prefetch)})
 		defer it.Close()
 		for it.Seek([]byte(max(prefix, after))); it.Valid() && len(items) < limit; it.Next() {
 			if string(it.Item().Key()) <= after {
@@ -96,71 +126,27 @@ func (s *Store) Scan(_ context.Context, prefix, after string, limit int) (items 
 	return items, err
 }
 
+// prefetch is how many values a scan reads ahead.
+const prefetch = 16
+
+func (s *Store) view(ctx context.Context, see func(*badger.Txn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.use(func() error { return s.db.View(see) })
+}
+
+// use keeps the database open while it is used.
+func (s *Store) use(f func() error) error {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if s.db.IsClosed() {
+		return store.ErrClosed
+	}
+	return f()
+}
+
 func read(found *badger.Item) (store.Item, error) {
 	value, err := found.ValueCopy(nil)
 	return store.Item{Key: string(found.Key()), Value: value, Version: found.Version()}, err
 }
-
-// Commit implements store.Store. A check reads the key inside the transaction, so that Badger itself refuses the commit if
-// the key is written by another one meanwhile.
-func (s *Store) Commit(_ context.Context, ops ...store.Op) error {
-	if err := store.Validate(ops); err != nil {
-		return err
-	}
-	err := s.db.Update(func(tx *badger.Txn) error {
-		for _, op := range ops {
-			if op.Kind == store.KindCheck {
-				if err := check(tx, op); err != nil {
-					return err
-				}
-			}
-		}
-		for _, op := range ops {
-			if err := write(tx, op); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if errors.Is(err, badger.ErrConflict) {
-		return store.ErrConflict
-	}
-	return err
-}
-
-func check(tx *badger.Txn, op store.Op) error {
-	var version uint64
-	found, err := tx.Get([]byte(op.Key))
-	switch {
-	case err == nil:
-		version = found.Version()
-	case !errors.Is(err, badger.ErrKeyNotFound):
-		return err
-	}
-	if version != op.Version {
-		return store.ErrConflict
-	}
-	return nil
-}
-
-func write(tx *badger.Txn, op store.Op) error {
-	switch op.Kind {
-	case store.KindPut:
-		return tx.Set([]byte(op.Key), append([]byte(nil), op.Value...))
-	case store.KindDelete:
-		return tx.Delete([]byte(op.Key))
-	}
-	return nil
-}
-
-// logger passes what Badger has to say of importance to slog.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Errorf(format string, args ...any) { l.log.Error(line(format, args), "part", "badger") }
-func (l logger) Warningf(format string, args ...any) {
-	l.log.Warn(line(format, args), "part", "badger")
-}
-func (l logger) Infof(format string, args ...any) { l.log.Debug(line(format, args), "part", "badger") }
-func (l logger) Debugf(string, ...any)            {}
-
-func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }
