@@ -9,7 +9,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 PROGRAMS   := writ writ-hub writ-spoke
 PACKAGES   ?= ./...
 TEST_FLAGS ?= -timeout 15m
-RACE_FLAGS ?= -short -timeout 15m
+RACE_FLAGS ?= -timeout 20m
 FUZZTIME   ?= 10s
 CLUSTERS   ?= 2
 DEMO_FLAGS ?=
@@ -29,7 +29,7 @@ test: tools ## run every test, on real API servers and a real Vault
 	@tools/test/run $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: race
-race: ## run the tests that need no cluster under the race detector (RACE_FLAGS= for all)
+race: tools ## run every test under the race detector (RACE_FLAGS=-short: those that need no cluster)
 	@CGO_ENABLED=1 tools/test/run -race $(RACE_FLAGS) $(PACKAGES)
 
 .PHONY: lint
