@@ -2,6 +2,7 @@ package signals
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/writ-dev/writ/api/signal"
 )
@@ -14,6 +15,8 @@ type Deployment struct {
 	Paused                         bool
 	Replicas                       int32
 	Updated, Available, Current    int32
+	// Deadline is how long it may stand still; 0 where that is no matter. Still is how long it has, as far as was seen.
+	Deadline, Still time.Duration
 	// Progressing is the condition of that type; both are empty where there is none.
 	ProgressingStatus, ProgressingReason string
 }
@@ -53,7 +56,8 @@ type Problem struct {
 }
 
 // rolling reports whether a new revision is on its way. A Deployment that had arrived and lost pods since is none: its
-// controller says NewReplicaSetAvailable until the next change of the template.
+// controller says NewReplicaSetAvailable until the next change of the template. It may go on saying so where the change
+// leads back to a revision that it still keeps; then the pods of other revisions tell.
 func (d Deployment) rolling() bool {
 	if d.Paused || d.Replicas == 0 || d.ObservedGeneration < d.Generation {
 		return false
@@ -61,7 +65,14 @@ func (d Deployment) rolling() bool {
 	if d.ProgressingStatus == "" { // it has no progress deadline
 		return d.Updated < d.Replicas || d.Current > d.Updated || d.Available < d.Replicas
 	}
-	return d.ProgressingStatus != "True" || d.ProgressingReason != "NewReplicaSetAvailable"
+	return d.ProgressingStatus != "True" || d.ProgressingReason != "NewReplicaSetAvailable" || d.Current > d.Updated
+}
+
+// late reports whether the rollout has stood still for too long: as its controller says, or as was seen where the
+// controller, for the reason above, does not look.
+func (d Deployment) late() bool {
+	return d.ProgressingStatus == "False" && d.ProgressingReason == "ProgressDeadlineExceeded" ||
+		d.Deadline > 0 && d.Still >= d.Deadline
 }
 
 // judge finds what is wrong with a Deployment whose new pods wait as given. ok is false where it gets on.
@@ -76,7 +87,7 @@ func judge(d Deployment, waiting []Waiting) (p Problem, ok bool) {
 			}
 		}
 	}
-	if d.ProgressingStatus == "False" && d.ProgressingReason == "ProgressDeadlineExceeded" {
+	if d.late() {
 		return Problem{Deployment: d, Cause: ProgressDeadlineExceeded}, true
 	}
 	return Problem{}, false

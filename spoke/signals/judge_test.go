@@ -42,8 +42,16 @@ func TestJudge(t *testing.T) {
 		{"scaled to zero", func(d *Deployment) { d.Replicas = 0 }, []string{"ErrImagePull"}, ""},
 		{"not yet observed", func(d *Deployment) { d.Generation++ }, []string{"ErrImagePull"}, ""},
 		{"arrived, and crashes since", func(d *Deployment) {
-			d.ProgressingReason = "NewReplicaSetAvailable"
+			d.ProgressingReason, d.Updated, d.Current, d.Available = "NewReplicaSetAvailable", 3, 3, 1
 		}, []string{"CrashLoopBackOff"}, ""},
+		{"controller still says the former arrival", func(d *Deployment) {
+			d.ProgressingReason = "NewReplicaSetAvailable"
+		}, []string{"ErrImagePull"}, ImagePullFailed},
+		{"controller does not look at the deadline", func(d *Deployment) {
+			d.ProgressingReason, d.Deadline, d.Still = "NewReplicaSetAvailable", time.Minute, time.Minute
+		}, nil, ProgressDeadlineExceeded},
+		{"stands still, not yet too long", func(d *Deployment) { d.Deadline, d.Still = time.Minute, time.Minute-1 }, nil, ""},
+		{"stands still, without a deadline", func(d *Deployment) { d.Still = time.Hour }, nil, ""},
 		{"no deadline, on its way", func(d *Deployment) {
 			d.ProgressingStatus, d.ProgressingReason = "", ""
 		}, []string{"ErrImagePull"}, ImagePullFailed},
@@ -133,14 +141,19 @@ func TestLooksBecomeRarer(t *testing.T) {
 	all := rollouts{}
 	all.take(seen{Deployment: stuck()}, now)
 	require.Nil(t, all.next(now), "not at once: the pods are being made")
-	looks := 0
+	looks, still := 0, time.Duration(0)
 	for end := now.Add(10 * time.Minute); now.Before(end); now = now.Add(tick) {
 		all.take(seen{Deployment: stuck()}, now) // status changes that say nothing new bring nothing forward
-		if all.next(now) != nil {
-			looks++
+		if one := all.next(now); one != nil {
+			looks, still = looks+1, one.Still
 		}
 	}
 	require.InDelta(t, 26, looks, 2)
+	require.GreaterOrEqual(t, still, 9*time.Minute, "nothing moved meanwhile")
+	moved := stuck()
+	moved.Updated++
+	all.take(seen{Deployment: moved}, now)
+	require.Equal(t, now, all["u1"].since)
 	late := stuck()
 	late.ProgressingStatus = "False"
 	all.take(seen{Deployment: late}, now)

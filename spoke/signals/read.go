@@ -3,6 +3,8 @@ package signals
 import (
 	"context"
 	"fmt"
+	"math"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -33,9 +35,10 @@ type deploymentObject struct {
 		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Spec struct {
-		Replicas *int32                `json:"replicas"`
-		Paused   bool                  `json:"paused"`
-		Selector *metav1.LabelSelector `json:"selector"`
+		Replicas                *int32                `json:"replicas"`
+		Paused                  bool                  `json:"paused"`
+		ProgressDeadlineSeconds *int32                `json:"progressDeadlineSeconds"`
+		Selector                *metav1.LabelSelector `json:"selector"`
 	} `json:"spec"`
 	Status struct {
 		ObservedGeneration int64 `json:"observedGeneration"`
@@ -73,6 +76,9 @@ func seenOf(content map[string]any) (seen, error) {
 	}
 	if o.Spec.Replicas != nil {
 		d.Replicas = *o.Spec.Replicas
+	}
+	if deadline := o.Spec.ProgressDeadlineSeconds; deadline != nil && *deadline < math.MaxInt32 { // which is Kubernetes' "none"
+		d.Deadline = time.Duration(*deadline) * time.Second
 	}
 	for _, c := range o.Status.Conditions {
 		if c.Type == "Progressing" {

@@ -14,8 +14,14 @@ const (
 // rollout is a Deployment on its way, and when its pods are looked at next.
 type rollout struct {
 	seen
+	since time.Time // when its numbers last changed
 	due   time.Time
 	delay time.Duration
+}
+
+// stands reports whether nothing has moved between two sights.
+func (d Deployment) stands(later Deployment) bool {
+	return d.Generation == later.Generation && d.Updated == later.Updated && d.Available == later.Available && d.Current == later.Current
 }
 
 // rollouts are by the Deployment's UID.
@@ -24,12 +30,15 @@ type rollouts map[string]*rollout
 // take keeps the newest sight of a Deployment. A new generation is looked at soon; and so is one whose controller has just
 // changed its mind about progress, because that is what a judgement turns on.
 func (r rollouts) take(d seen, now time.Time) {
-	old := r[d.UID]
+	old, since := r[d.UID], now
+	if old != nil && old.stands(d.Deployment) {
+		since = old.since
+	}
 	if old != nil && old.Generation == d.Generation && old.ProgressingStatus == d.ProgressingStatus {
-		old.seen = d
+		old.seen, old.since = d, since
 		return
 	}
-	r[d.UID] = &rollout{seen: d, due: now.Add(firstLook), delay: firstLook}
+	r[d.UID] = &rollout{seen: d, since: since, due: now.Add(firstLook), delay: firstLook}
 }
 
 // next returns a rollout that is due, and says when it will be again; nil where none is.
@@ -43,6 +52,7 @@ func (r rollouts) next(now time.Time) *rollout {
 	if first != nil {
 		first.delay = min(2*first.delay, rarestLook)
 		first.due = now.Add(first.delay)
+		first.Still = now.Sub(first.since)
 	}
 	return first
 }
