@@ -31,7 +31,7 @@ func (g *Gateway) dispatch(ctx context.Context, r *Record, now time.Time) (outco
 	}
 	entry := g.entry(auditlog.TypeExpired, r, now)
 	entry.Expired = &auditlog.Expired{BundleID: r.Bundle.ID, BundleDigest: r.Bundle.Digest, OrderDigest: r.OrderDigest, Sequence: r.Bundle.Sequence}
-	if _, err := g.Audit.Append(ctx, entry); err != nil {
+	if _, err := g.logOnce(ctx, r, "", entry); err != nil {
 		return outcome{}, err
 	}
 	out.learn = func(r *Record) { r.Overdue = true }
@@ -45,7 +45,7 @@ func (g *Gateway) awaitReceipt(ctx context.Context, r *Record, now time.Time) (o
 	}
 	entry := g.entry(auditlog.TypeReceipt, r, now)
 	entry.Receipt = &auditlog.Receipt{BundleDigest: r.Bundle.Digest, Sequence: r.Bundle.Sequence, Envelope: r.ReceiptRaw}
-	if _, err := g.Audit.Append(ctx, entry); err != nil {
+	if _, err := g.logOnce(ctx, r, "", entry); err != nil {
 		return outcome{}, err
 	}
 	out := passed("%s", describe(r.Receipt))
@@ -77,7 +77,7 @@ func (g *Gateway) observe(ctx context.Context, r *Record, now time.Time) (outcom
 	}
 	entry := g.entry(auditlog.TypeOutcome, r, now)
 	entry.Outcome = &auditlog.Outcome{BundleDigest: r.Bundle.Digest, Envelope: r.OutcomeRaw}
-	if _, err := g.Audit.Append(ctx, entry); err != nil {
+	if _, err := g.logOnce(ctx, r, "", entry); err != nil {
 		return outcome{}, err
 	}
 	return passed("%s: %s", r.Outcome.Result, r.Outcome.Detail), nil

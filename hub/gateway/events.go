@@ -22,15 +22,16 @@ var ErrNotOurs = errors.New("not believed")
 
 // Submit takes a request in. Asking again with the same ID changes nothing.
 func (g *Gateway) Submit(ctx context.Context, request Request) error {
+	if len(request.Parameters) == 0 {
+		request.Parameters = json.RawMessage("{}")
+	}
 	r := &Record{Request: request, Next: life[0].name, Entered: g.now(), Trace: g.begin(request)}
 	err := g.put(ctx, r, store.Check(recordKey(request.ID), 0), store.Put(openKey(request.ID), []byte{'1'}))
-	if errors.Is(err, store.ErrConflict) {
-		return nil
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
 	}
-	if err == nil {
-		g.work.Add(request.ID)
-	}
-	return err
+	g.work.Add(request.ID) // also when it is known: whoever asks again may have seen the first attempt fail half way
+	return nil
 }
 
 // Hear takes an approver's word in, once.
@@ -54,7 +55,7 @@ func (g *Gateway) Facts(ctx context.Context, cluster, inspectID string, raw []by
 	var facts catalogue.Facts
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &facts); err != nil || facts.UID == "" {
-			return fmt.Errorf("%w: facts of cluster %s about %s: %v", ErrNotOurs, cluster, inspectID, err)
+			return fmt.Errorf("%w: facts of cluster %s about %s cannot be read", ErrNotOurs, cluster, inspectID)
 		}
 	}
 	return g.change(ctx, inspectID, func(r *Record) bool {

@@ -98,6 +98,7 @@ type Gateway struct {
 	wake     map[string]chan struct{}
 	signing  map[string]*sync.Mutex // one signer per cluster at a time: the sequence has no gaps
 	limiters map[string]*rate.Limiter
+	logged   map[string]map[string]uint64 // what open records have on the audit log, by record
 }
 
 // New makes a gateway. It does nothing until Run.
@@ -109,6 +110,7 @@ func New(parts Parts) *Gateway {
 		wake:     map[string]chan struct{}{},
 		signing:  map[string]*sync.Mutex{},
 		limiters: map[string]*rate.Limiter{},
+		logged:   map[string]map[string]uint64{},
 	}
 }
 

@@ -22,7 +22,7 @@ func (g *Gateway) logIntent(ctx context.Context, r *Record, now time.Time) (outc
 	var index uint64
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		index, err = g.Audit.Append(ctx, entry)
+		index, err = g.logOnce(ctx, r, "", entry)
 		return err
 	})
 	for _, word := range counted(r) {
@@ -59,7 +59,7 @@ func approvers(r *Record) []string {
 func (g *Gateway) recordApproval(ctx context.Context, r *Record, word Word) error {
 	entry := g.entry(auditlog.TypeApproval, r, word.At)
 	entry.Approval = &auditlog.Approval{Approver: word.Approver, Verdict: auditlog.Approve, Reason: word.Reason, OrderDigest: word.OrderDigest}
-	_, err := g.Audit.Append(ctx, entry)
+	_, err := g.logOnce(ctx, r, word.ID, entry)
 	return err
 }
 
@@ -67,7 +67,7 @@ func (g *Gateway) recordApproval(ctx context.Context, r *Record, word Word) erro
 func (g *Gateway) recordRefusal(ctx context.Context, r *Record, no *refusal.Refusal, now time.Time) error {
 	entry := g.entry(auditlog.TypeRefusal, r, now)
 	entry.Refusal = &auditlog.Refusal{Step: no.Step, Reason: string(no.Reason), Detail: no.Detail, OrderDigest: r.OrderDigest}
-	_, err := g.Audit.Append(ctx, entry)
+	_, err := g.logOnce(ctx, r, "", entry)
 	return err
 }
 
@@ -77,4 +77,35 @@ func (g *Gateway) entry(kind auditlog.Type, r *Record, now time.Time) auditlog.E
 		Type: kind, Time: now.UTC(), Cluster: r.Request.Cluster,
 		Request: &auditlog.Request{Namespace: r.Request.Namespace, Name: r.Request.Name, UID: r.Request.ID},
 	}
+}
+
+// logOnce appends an entry of a record, of which there is one of each type (and, for approvals, of each word). A step that is
+// taken again because the record had changed meanwhile does not append again; only a crash in between may do so.
+func (g *Gateway) logOnce(ctx context.Context, r *Record, which string, entry auditlog.Entry) (uint64, error) {
+	id := r.Request.ID
+	key := string(entry.Type) + "/" + which
+	g.mu.Lock()
+	index, known := g.logged[id][key]
+	g.mu.Unlock()
+	if known {
+		return index, nil
+	}
+	index, err := g.Audit.Append(ctx, entry)
+	if err != nil {
+		return 0, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.logged[id] == nil {
+		g.logged[id] = map[string]uint64{}
+	}
+	g.logged[id][key] = index
+	return index, nil
+}
+
+// forget drops what is only of use while a record is open.
+func (g *Gateway) forget(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.logged, id)
 }

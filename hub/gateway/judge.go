@@ -47,10 +47,6 @@ func (g *Gateway) ask(r *Record) (policy.Verdict, *refusal.Refusal) {
 // makeOrder writes down what may be done. It is a function of the record and the time alone.
 func makeOrder(r *Record, audience bundle.Audience, verdict policy.Verdict, now time.Time) bundle.Order {
 	action, c, _ := r.action()
-	parameters := r.Request.Parameters
-	if len(parameters) == 0 {
-		parameters = []byte("{}")
-	}
 	from := now.UTC().Truncate(time.Second)
 	return bundle.Order{
 		Format:          bundle.Format,
@@ -60,7 +56,7 @@ func makeOrder(r *Record, audience bundle.Audience, verdict policy.Verdict, now 
 		ValidUntil:      from.Add(bundle.OrderLife),
 		Action:          action.Name,
 		Target:          c.Target,
-		Parameters:      parameters,
+		Parameters:      r.Request.Parameters,
 		Observed:        c.Facts,
 		Tier:            verdict.Tier,
 		DeadlineSeconds: int64(action.Deadline.Seconds()),

@@ -184,6 +184,9 @@ func (g *Gateway) commit(ctx context.Context, r *Record, out outcome) error {
 	if err := g.put(ctx, &next, ops...); err != nil {
 		return err
 	}
+	if next.Next == "" {
+		g.forget(r.Request.ID)
+	}
 	if out.result != Waiting {
 		g.trace(r, out, now)
 		g.log.InfoContext(ctx, "step", "step", r.Next, "result", string(out.result), "detail", out.detail,

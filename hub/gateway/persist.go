@@ -48,6 +48,7 @@ func (g *Gateway) change(ctx context.Context, id string, apply func(*Record) boo
 			return err
 		}
 		if !apply(r) {
+			g.work.Add(id) // whoever says it again may have seen the first attempt fail half way
 			return nil
 		}
 		err = g.put(ctx, r, store.Check(recordKey(id), r.version))
