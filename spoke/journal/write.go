@@ -1,84 +1,56 @@
 package journal
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
-	"sort"
-	"strings"
-	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
-// update writes in one transaction, synced; nothing where the disk has no room for it.
-func (j *Journal) update(write func(*badger.Txn) error) error {
+// update decides and writes in one transaction, synced when it returns; nothing where deciding fails or the disk has no room.
+func (j *Journal) update(decide func(*badger.Txn) error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return err
+	}
 	if err := roomFor(j.dir, j.reserve); err != nil {
 		return err
 	}
-	err := j.db.Update(write)
-	for errors.Is(err, badger.ErrConflict) {
-		err = j.db.Update(write) // another write of the same key was first: decide again on what it left
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%w: %w", ErrFull, err)
-	}
-	return err
-}
-
-// roomFor checks that a disk has a number of bytes free. A folder that does not exist yet is judged by its parents.
-func roomFor(dir string, bytes uint64) error {
-	var fs syscall.Statfs_t
-	for {
-		err := syscall.Statfs(dir, &fs)
-		if err == nil {
-			break
-		}
-		cut := strings.LastIndexByte(strings.TrimRight(dir, "/"), '/')
-		if !errors.Is(err, syscall.ENOENT) || cut < 0 {
-			return fmt.Errorf("journal %s: %w", dir, err)
-		}
-		dir = dir[:cut+1]
-	}
-	free := fs.Bavail * uint64(fs.Bsize)
-	if free < bytes {
-		return fmt.Errorf("%w: %d MiB free under %s, %d MiB must stay free: make room", ErrFull, free>>20, dir, bytes>>20)
-	}
-	return nil
-}
-
-func put(tx *badger.Txn, key string, value any) error {
-	raw, err := json.Marshal(value)
-	if err != nil {
+	tx := j.db.NewTransaction(true)
+	defer tx.Discard()
+	if err := decide(tx); err != nil {
 		return err
 	}
-	return tx.Set([]byte(key), raw)
-}
-
-func get(tx *badger.Txn, key string, into any) (bool, error) {
-	item, err := tx.Get([]byte(key))
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return false, nil
+	if err := tx.Commit(); err != nil {
+		j.failed = fmt.Errorf("%w: %w", ErrFailed, err)
 	}
-	if err != nil {
-		return false, err
+	return j.failed
+}
+
+func (j *Journal) forget(keys ...string) error {
+	return j.update(func(tx *badger.Txn) error {
+		for _, key := range keys {
+			if err := tx.Delete([]byte(key)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (j *Journal) view(see func(*badger.Txn) error) error {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	if err := j.usable(); err != nil {
+		return err
 	}
-	return true, item.Value(func(raw []byte) error { return json.Unmarshal(raw, into) })
+	return j.db.View(see)
 }
 
-func sortBySequence(list []Entry) {
-	sort.Slice(list, func(a, b int) bool { return list[a].Sequence < list[b].Sequence })
+// usable is an error when what memory says may not be what the disk says.
+func (j *Journal) usable() error {
+	if j.db.IsClosed() {
+		return ErrClosed
+	}
+	return j.failed
 }
-
-// logger passes what Badger has to say of importance to slog.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Errorf(format string, args ...any) { l.log.Error(line(format, args), "part", "badger") }
-func (l logger) Warningf(format string, args ...any) {
-	l.log.Warn(line(format, args), "part", "badger")
-}
-func (l logger) Infof(format string, args ...any) { l.log.Debug(line(format, args), "part", "badger") }
-func (l logger) Debugf(string, ...any)            {}
-
-func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }

@@ -1,0 +1,71 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// memTable is how much is kept in memory before it becomes a file, in bytes. Badger takes 15 % of it in one transaction,
+// which has to hold the two largest envelopes.
+const memTable = 4 << 20
+
+// reserve stays free on the disk, in bytes: two tables in memory to be written out, and a compaction.
+//
+// Badger writes through mapped sparse files. When such a page gets no block the kernel ends the process (SIGBUS), where
+// a write would have returned an error; so it must not come to that. If others fill the disk in the instant between the
+// check and the write the process dies, and the journal is as after any other kill.
+const reserve = 8 * memTable
+
+// toFlush is the room that closing needs, in bytes: for the tables in memory.
+const toFlush = 2 * memTable
+
+// settings are for little memory and few writes, with every value in the tables: Badger does not tell when syncing its
+// value log fails.
+func settings(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(false). // there is one writer at a time
+		WithMemTableSize(memTable).WithNumMemtables(1).
+		WithBaseTableSize(1 << 20).WithBaseLevelSize(4 << 20).
+		WithBlockCacheSize(0).WithIndexCacheSize(0).WithCompression(options.None).
+		WithValueThreshold(MaxEnvelope + 1<<10).WithValueLogFileSize(1 << 20).
+		WithNumCompactors(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).
+		WithMetricsEnabled(false).
+		WithLogger(logger{log})
+}
+
+// roomFor checks that a disk has a number of bytes free. A folder that does not exist yet is judged by its parents.
+func roomFor(dir string, bytes uint64) error {
+	var disk syscall.Statfs_t
+	err := syscall.Statfs(dir, &disk)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
+		return roomFor(filepath.Dir(dir), bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < bytes {
+		return fmt.Errorf("%w: %d MiB free on the disk of %s, %d MiB must stay free", ErrFull, free>>20, dir, bytes>>20)
+	}
+	return nil
+}
+
+// logger passes what Badger has to say of importance to slog.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Errorf(format string, args ...any) { l.log.Error(line(format, args), "part", "badger") }
+func (l logger) Warningf(format string, args ...any) {
+	l.log.Warn(line(format, args), "part", "badger")
+}
+func (l logger) Infof(format string, args ...any) { l.log.Debug(line(format, args), "part", "badger") }
+func (l logger) Debugf(string, ...any)            {}
+
+func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }

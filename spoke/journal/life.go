@@ -1,0 +1,177 @@
+package journal
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Head is the last bundle taken; ErrUninitialised before Init.
+func (j *Journal) Head() (h Head, err error) {
+	err = j.view(func(tx *badger.Txn) error {
+		h, err = headOf(tx)
+		return err
+	})
+	return h, err
+}
+
+func headOf(tx *badger.Txn) (h Head, err error) {
+	found, err := get(tx, headKey, &h)
+	if err == nil && !found {
+		err = ErrUninitialised
+	}
+	return h, err
+}
+
+// Init begins a journal where an enrolment said that the cluster stands.
+func (j *Journal) Init(h Head) error {
+	return j.update(func(tx *badger.Txn) error {
+		if found, err := get(tx, headKey, new(Head)); found || err != nil {
+			return orElse(err, ErrInitialised)
+		}
+		return put(tx, headKey, h)
+	})
+}
+
+// Take writes a bundle down and moves the head. The bundle must be the next one, and its order unused: a refused bundle
+// uses up no order.
+func (j *Journal) Take(e Entry) error {
+	if err := small(e.Bundle); err != nil {
+		return err
+	}
+	return j.update(func(tx *badger.Txn) error {
+		h, err := headOf(tx)
+		if err != nil {
+			return err
+		}
+		if e.Epoch != h.Epoch || e.Sequence != h.Sequence+1 || e.Previous != h.Digest {
+			return fmt.Errorf("%w: %d/%d after %d/%d", ErrOutOfOrder, e.Epoch, e.Sequence, h.Epoch, h.Sequence)
+		}
+		if found, err := get(tx, entryPrefix+e.BundleID, new(state)); found || err != nil {
+			return orElse(err, fmt.Errorf("%w: bundle %s was taken before", ErrOutOfOrder, e.BundleID))
+		}
+		if e.Refusal == nil {
+			if err := useOrder(tx, e.OrderID, e.OrderEnds); err != nil {
+				return err
+			}
+		}
+		return all(
+			put(tx, entryPrefix+e.BundleID, state{Entry: e}),
+			tx.Set([]byte(bundlePrefix+e.BundleID), e.Bundle),
+			put(tx, headKey, Head{Epoch: e.Epoch, Sequence: e.Sequence, Digest: e.BundleDigest}))
+	})
+}
+
+func useOrder(tx *badger.Txn, id string, ends time.Time) error {
+	if found, err := get(tx, orderPrefix+id, new(time.Time)); found || err != nil {
+		return orElse(err, ErrOrderUsed)
+	}
+	return put(tx, orderPrefix+id, ends)
+}
+
+// Claim writes down that a bundle's execution starts. It succeeds once; executing accepts nothing but what it returns. When
+// it returns ErrFailed the bundle counts as claimed after a restart, or not: either way it was not executed.
+func (j *Journal) Claim(bundleID string, at time.Time) (Claimed, error) {
+	var s state
+	err := j.update(func(tx *badger.Txn) (err error) {
+		s, err = stateOf(tx, bundleID)
+		switch {
+		case err != nil:
+			return err
+		case s.Refusal != nil:
+			return ErrRefused
+		case s.ClaimedAt != nil:
+			return ErrClaimed
+		}
+		s.ClaimedAt = &at
+		return put(tx, entryPrefix+bundleID, s)
+	})
+	if err != nil {
+		return Claimed{}, err
+	}
+	return Claimed{entry: s.Entry}, nil
+}
+
+// Finish writes the signed receipt down, to be delivered, and what is to be watched for, if anything. The entry is done
+// with: a second time is ErrUnknown. That its order was used stays known.
+func (j *Journal) Finish(bundleID string, receipt []byte, watch *Watch) error {
+	err := small(receipt)
+	if watch != nil {
+		err = all(err, small(watch.Bundle))
+	}
+	if err != nil {
+		return err
+	}
+	return j.update(func(tx *badger.Txn) error {
+		s, err := stateOf(tx, bundleID)
+		if err != nil {
+			return err
+		}
+		bundle := tx.Delete([]byte(bundlePrefix + bundleID))
+		if watch != nil {
+			bundle = all(tx.Set([]byte(bundlePrefix+bundleID), watch.Bundle),
+				put(tx, watchPrefix+bundleID, watching{Watch{BundleID: bundleID, Until: watch.Until}, s.place()}))
+		}
+		return all(bundle, tx.Delete([]byte(entryPrefix+bundleID)), putSigned(tx, receiptPrefix+bundleID, s.place(), receipt))
+	})
+}
+
+// Outcome writes the signed outcome down, to be delivered, and ends the watch: a second time is ErrUnknown.
+func (j *Journal) Outcome(bundleID string, outcome []byte) error {
+	if err := small(outcome); err != nil {
+		return err
+	}
+	return j.update(func(tx *badger.Txn) error {
+		var w watching
+		if found, err := get(tx, watchPrefix+bundleID, &w); !found || err != nil {
+			return orElse(err, ErrUnknown)
+		}
+		return all(tx.Delete([]byte(watchPrefix+bundleID)), tx.Delete([]byte(bundlePrefix+bundleID)),
+			putSigned(tx, outcomePrefix+bundleID, w.Place, outcome))
+	})
+}
+
+// ReceiptDelivered forgets a receipt that the hub has acknowledged; twice is no error.
+func (j *Journal) ReceiptDelivered(bundleID string) error { return j.forget(receiptPrefix + bundleID) }
+
+// OutcomeDelivered forgets an outcome that the hub has acknowledged; twice is no error.
+func (j *Journal) OutcomeDelivered(bundleID string) error { return j.forget(outcomePrefix + bundleID) }
+
+// Prune forgets orders that ended before now minus the skew. They cannot be used again: they have expired.
+func (j *Journal) Prune(now time.Time, skew time.Duration) error {
+	var ended []string
+	err := j.view(func(tx *badger.Txn) error {
+		return each(tx, orderPrefix, func(id string, value []byte) error {
+			var ends time.Time
+			if err := decode(orderPrefix+id, value, &ends); err != nil {
+				return err
+			}
+			if ends.Add(skew).Before(now) {
+				ended = append(ended, orderPrefix+id)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for len(ended) > 0 {
+		n := min(len(ended), pruneAtOnce)
+		if err := j.forget(ended[:n]...); err != nil {
+			return err
+		}
+		ended = ended[n:]
+	}
+	return nil
+}
+
+// pruneAtOnce is how many orders one write forgets.
+const pruneAtOnce = 500
+
+func small(envelope []byte) error {
+	if len(envelope) > MaxEnvelope {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(envelope), MaxEnvelope)
+	}
+	return nil
+}
