@@ -1,6 +1,9 @@
 package identity
 
-import "sync/atomic"
+import (
+	"crypto/tls"
+	"sync/atomic"
+)
 
 // Source holds who we are and whom we trust. Every handshake looks here, so what Set puts in counts from the next one on.
 // It is safe for concurrent use.
@@ -30,3 +33,9 @@ func (s *Source) SVID() *SVID { return s.current.Load().svid }
 
 // Authorities are the current ones.
 func (s *Source) Authorities() *Authorities { return s.current.Load().authorities }
+
+// ClientCertificate presents the current SVID to a server that is not the hub, such as Vault. It fits
+// tls.Config.GetClientCertificate.
+func (s *Source) ClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return &s.SVID().certificate, nil
+}

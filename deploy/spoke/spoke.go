@@ -1,0 +1,134 @@
+// Package spoke renders what a workload cluster's admin applies before a spoke runs there: who the spoke is, what it may
+// read, and what the identities of actions may do.
+//
+// The rights of actions are computed from the catalogue, so that they cannot drift from it. The spoke's own ServiceAccount can
+// change nothing outside its own namespace.
+package spoke
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writ-dev/writ/api/catalogue"
+	"github.com/writ-dev/writ/credentials/tokenrequest"
+)
+
+// The namespace and the ServiceAccounts of a spoke.
+const (
+	SystemNamespace = "writ-system"
+	SpokeAccount    = "writ-spoke"
+	VaultAccount    = "writ-vault"
+)
+
+// Options says what the cluster's admin allows.
+type Options struct {
+	// Namespaces are those in which actions may be executed.
+	Namespaces []string
+	// Actions are the names of those allowed; all of the catalogue where empty.
+	Actions []string
+	// Vault has Vault issue credentials, instead of the cluster's own API server.
+	Vault bool
+}
+
+// Manifests renders everything as multi-document YAML.
+func Manifests(o Options) ([]byte, error) {
+	if len(o.Actions) == 0 {
+		o.Actions = catalogue.Names()
+	}
+	objects := append(base(), spokeRights()...)
+	for _, name := range o.Actions {
+		if catalogue.Actions()[name] == nil {
+			return nil, fmt.Errorf("the catalogue has no %q; it has %v", name, catalogue.Names())
+		}
+	}
+	if o.Vault {
+		objects = append(objects, vaultRights(o)...)
+	} else {
+		objects = append(objects, actionRights(o)...)
+	}
+	var out []byte
+	for _, object := range objects {
+		raw, err := yaml.Marshal(object)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, "---\n"...), raw...)
+	}
+	return out, nil
+}
+
+func base() []runtime.Object {
+	return []runtime.Object{
+		&corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace}},
+		&corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: tokenrequest.Namespace}},
+		account(SystemNamespace, SpokeAccount),
+	}
+}
+
+// spokeRights lets the spoke read what facts, predictions and signals are made of.
+func spokeRights() []runtime.Object {
+	return clusterWide(SpokeAccount, []rbacv1.PolicyRule{
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets", "replicasets"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"controllerrevisions"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"policy"}, Resources: []string{"poddisruptionbudgets"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: []string{"kube-system"}, Verbs: []string{"get"}},
+	})
+}
+
+// actionRights gives every action an identity of its own, with the catalogue's rules in each allowed namespace, and lets the
+// spoke ask for tokens of these identities and no other.
+func actionRights(o Options) []runtime.Object {
+	var objects []runtime.Object
+	var accounts []string
+	for _, name := range o.Actions {
+		accounts = append(accounts, tokenrequest.Account(name))
+		objects = append(objects, account(tokenrequest.Namespace, tokenrequest.Account(name)))
+		for _, namespace := range o.Namespaces {
+			objects = append(objects, namespaced(namespace, tokenrequest.Account(name), rbacv1.Subject{Kind: "ServiceAccount", Namespace: tokenrequest.Namespace, Name: tokenrequest.Account(name)},
+				Rules(catalogue.Actions()[name]))...)
+		}
+	}
+	return append(objects, namespaced(tokenrequest.Namespace, SpokeAccount, subject(SpokeAccount), []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: accounts, Verbs: []string{"create"}},
+	})...)
+}
+
+// vaultRights lets Vault make, in the allowed namespaces, identities with any part of what the allowed actions need. It may
+// grant that because it has it itself; it may neither escalate nor bind what it has not.
+func vaultRights(o Options) []runtime.Object {
+	rules := []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"create", "delete"}},
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}},
+		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "rolebindings"}, Verbs: []string{"create", "delete", "update"}},
+	}
+	for _, name := range o.Actions {
+		rules = append(rules, Rules(catalogue.Actions()[name])...)
+	}
+	objects := []runtime.Object{account(SystemNamespace, VaultAccount)}
+	for _, namespace := range o.Namespaces {
+		objects = append(objects, namespaced(namespace, VaultAccount, subject(VaultAccount), rules)...)
+	}
+	return objects
+}
+
+// Rules are an action's rules for all of its kinds and any target.
+func Rules(action *catalogue.Action) []rbacv1.PolicyRule {
+	var rules []rbacv1.PolicyRule
+	seen := map[string]bool{}
+	for _, k := range action.Kinds {
+		for _, r := range action.Rules(catalogue.Case{Kind: k}) {
+			r.ResourceNames = nil
+			if key := fmt.Sprint(r); !seen[key] {
+				seen[key] = true
+				rules = append(rules, r)
+			}
+		}
+	}
+	return rules
+}
