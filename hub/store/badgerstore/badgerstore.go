@@ -28,6 +28,7 @@ type Store struct {
 	dir string
 
 	using   sync.RWMutex // held for reading by whoever uses db, for writing to close it
+	closed  bool
 	queue   chan *commit
 	closing chan struct{}
 	written chan struct{} // closed when the writer has ended
@@ -38,7 +39,7 @@ var _ store.Store = (*Store)(nil)
 
 // Open opens the database in a folder, and makes it where there is none. Close it to end its writer.
 func Open(dir string, log *slog.Logger) (*Store, error) {
-	if err := roomFor(dir); err != nil {
+	if err := roomFor(dir, reserve); err != nil {
 		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
 	db, err := badger.Open(settings(dir, log))
@@ -55,8 +56,9 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the commits under way, flushes and closes. Those that still wait get store.ErrClosed. The second call
-// returns what the first did.
+// Close waits for the commits under way, flushes and closes. Those that still wait get store.ErrClosed. On a full disk it
+// doesn't flush and says store.ErrFull: flushing needs room, and the store is whole without it; the folder stays locked until
+// the process ends. The second call returns what the first did.
 func (s *Store) Close() error { return s.close() }
 
 func (s *Store) shut() error {
@@ -64,6 +66,10 @@ func (s *Store) shut() error {
 	<-s.written
 	s.using.Lock()
 	defer s.using.Unlock()
+	s.closed = true
+	if err := roomFor(s.dir, toFlush); err != nil {
+		return fmt.Errorf("the store %s is left as it is: %w", s.dir, err)
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close the store %s: %w", s.dir, err)
 	}
@@ -81,7 +87,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-s.closing:
 			return nil
 		case <-ticker.C:
-			for roomFor(s.dir) == nil && s.use(func() error { return s.db.RunValueLogGC(0.5) }) == nil {
+			for roomFor(s.dir, reserve) == nil && s.use(func() error { return s.db.RunValueLogGC(0.5) }) == nil {
 			}
 		}
 	}
@@ -140,7 +146,7 @@ func (s *Store) view(ctx context.Context, see func(*badger.Txn) error) error {
 func (s *Store) use(f func() error) error {
 	s.using.RLock()
 	defer s.using.RUnlock()
-	if s.db.IsClosed() {
+	if s.closed {
 		return store.ErrClosed
 	}
 	return f()

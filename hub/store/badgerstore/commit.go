@@ -75,7 +75,7 @@ func (s *Store) write() {
 		}
 		refuse := failed
 		if refuse == nil {
-			refuse = roomFor(s.dir)
+			refuse = roomFor(s.dir, reserve)
 		}
 		if refuse != nil {
 			next.done <- refuse

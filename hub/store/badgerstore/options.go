@@ -39,18 +39,21 @@ func settings(dir string, log *slog.Logger) badger.Options {
 		WithLogger(logger{log})
 }
 
-// roomFor checks that the reserve is free. A folder that does not exist yet is judged by its parents.
-func roomFor(dir string) error {
+// toFlush is the room that closing needs, in bytes: for the tables in memory.
+const toFlush = 2 * memTable
+
+// roomFor checks that a disk has a number of bytes free. A folder that does not exist yet is judged by its parents.
+func roomFor(dir string, bytes uint64) error {
 	var disk syscall.Statfs_t
 	err := syscall.Statfs(dir, &disk)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
-		return roomFor(filepath.Dir(dir))
+		return roomFor(filepath.Dir(dir), bytes)
 	}
 	if err != nil {
 		return fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
 	}
-	if free := disk.Bavail * uint64(disk.Bsize); free < reserve {
-		return fmt.Errorf("%w: %d MiB free on the disk of %s, %d MiB must stay free", store.ErrFull, free>>20, dir, reserve>>20)
+	if free := disk.Bavail * uint64(disk.Bsize); free < bytes {
+		return fmt.Errorf("%w: %d MiB free on the disk of %s, %d MiB must stay free", store.ErrFull, free>>20, dir, bytes>>20)
 	}
 	return nil
 }

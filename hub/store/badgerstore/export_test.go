@@ -1,0 +1,4 @@
+package badgerstore
+
+// Reserve is what stays free on the disk.
+const Reserve = reserve

@@ -1,0 +1,5 @@
+//go:build race
+
+package badgerstore_test
+
+const raced = true // memory under the race detector says nothing
