@@ -14,15 +14,15 @@ import (
 )
 
 // memTable is how much is kept in memory before it becomes a file, in bytes. Badger takes 15 % of it in one transaction,
-// which has to hold the two largest envelopes.
-const memTable = 4 << 20
+// which has to hold the largest envelope.
+const memTable = 2 << 20
 
-// reserve stays free on the disk, in bytes: two tables in memory to be written out, and a compaction.
+// reserve stays free on the disk, in bytes: two tables in memory to be written out, and compactions.
 //
 // Badger writes through mapped sparse files. When such a page gets no block the kernel ends the process (SIGBUS), where
 // a write would have returned an error; so it must not come to that. If others fill the disk in the instant between the
 // check and the write the process dies, and the journal is as after any other kill.
-const reserve = 8 * memTable
+const reserve = 16 * memTable
 
 // toFlush is the room that closing needs, in bytes: for the tables in memory.
 const toFlush = 2 * memTable

@@ -15,7 +15,7 @@ import (
 )
 
 // mayCost is the journal's share of an idle spoke's memory, in KiB. The whole spoke has 35 MiB.
-const mayCost = 10 << 10
+const mayCost = 8 << 10
 
 // TestIdleMemory measures a process that has had a journal open and done some work, against itself before.
 func TestIdleMemory(t *testing.T) {

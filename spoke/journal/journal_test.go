@@ -246,14 +246,15 @@ func TestTheOldestComesFirst(t *testing.T) {
 func TestTheLargestEnvelopes(t *testing.T) {
 	j := begun(t)
 	large := bytes.Repeat([]byte("x"), journal.MaxEnvelope)
+	tooLarge := bytes.Repeat([]byte("x"), journal.MaxEnvelope+1)
 	e := entry(1)
-	e.Bundle = append(large, 'x')
+	e.Bundle = tooLarge
 	refused(t, j, journal.ErrTooLarge, func() error { return j.Take(e) })
 	e.Bundle = large
 	require.NoError(t, j.Take(e))
-	refused(t, j, journal.ErrTooLarge, func() error { return j.Finish(e.BundleID, append(large, 'x'), nil) })
+	refused(t, j, journal.ErrTooLarge, func() error { return j.Finish(e.BundleID, tooLarge, nil) })
 	require.NoError(t, j.Finish(e.BundleID, large, &journal.Watch{BundleID: e.BundleID, Bundle: large, Until: noon}))
-	refused(t, j, journal.ErrTooLarge, func() error { return j.Outcome(e.BundleID, append(large, 'x')) })
+	refused(t, j, journal.ErrTooLarge, func() error { return j.Outcome(e.BundleID, tooLarge) })
 	require.NoError(t, j.Outcome(e.BundleID, large))
 }
 

@@ -20,7 +20,7 @@ func TestKilled(t *testing.T) {
 	require.NoError(t, j.Close())
 	told := map[uint64]int{}
 	for range 8 {
-		run(t, dir, told, 1+rand.IntN(400)) //nolint:gosec // where a test kills is no secret
+		run(t, dir, told, 1+rand.IntN(400))
 		j := open(t, dir)
 		agree(t, j, told)
 		require.NoError(t, j.Close())
@@ -75,7 +75,7 @@ func agree(t *testing.T, j *journal.Journal, told map[uint64]int) {
 		require.Zero(t, found[sequence])
 		found[sequence] = finished
 	}
-	require.Len(t, found, int(head.Sequence), "each sequence up to the head has left its trace, and no other") //nolint:gosec // small
+	require.Len(t, found, int(head.Sequence), "each sequence up to the head has left its trace, and no other")
 	ahead := 0
 	for sequence, step := range found {
 		require.LessOrEqual(t, told[sequence], step, "sequence %d", sequence)

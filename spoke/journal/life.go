@@ -93,14 +93,11 @@ func (j *Journal) Claim(bundleID string, at time.Time) (Claimed, error) {
 	return Claimed{entry: s.Entry}, nil
 }
 
-// Finish writes the signed receipt down, to be delivered, and what is to be watched for, if anything. The entry is done
-// with: a second time is ErrUnknown. That its order was used stays known.
+// Finish writes the signed receipt down, to be delivered, and what is to be watched for, if anything: a watch keeps the
+// entry's envelope, whatever its own is. The entry is done with: a second time is ErrUnknown. That its order was used stays
+// known.
 func (j *Journal) Finish(bundleID string, receipt []byte, watch *Watch) error {
-	err := small(receipt)
-	if watch != nil {
-		err = all(err, small(watch.Bundle))
-	}
-	if err != nil {
+	if err := small(receipt); err != nil {
 		return err
 	}
 	return j.update(func(tx *badger.Txn) error {
@@ -108,12 +105,12 @@ func (j *Journal) Finish(bundleID string, receipt []byte, watch *Watch) error {
 		if err != nil {
 			return err
 		}
-		bundle := tx.Delete([]byte(bundlePrefix + bundleID))
-		if watch != nil {
-			bundle = all(tx.Set([]byte(bundlePrefix+bundleID), watch.Bundle),
-				put(tx, watchPrefix+bundleID, watching{Watch{BundleID: bundleID, Until: watch.Until}, s.place()}))
+		if watch == nil {
+			err = tx.Delete([]byte(bundlePrefix + bundleID))
+		} else {
+			err = put(tx, watchPrefix+bundleID, watching{Watch{BundleID: bundleID, Until: watch.Until}, s.place()})
 		}
-		return all(bundle, tx.Delete([]byte(entryPrefix+bundleID)), putSigned(tx, receiptPrefix+bundleID, s.place(), receipt))
+		return all(err, tx.Delete([]byte(entryPrefix+bundleID)), putSigned(tx, receiptPrefix+bundleID, s.place(), receipt))
 	})
 }
 

@@ -17,7 +17,7 @@ import (
 
 // memTable is how much is kept in memory before it becomes a file, in bytes. Badger takes 15 % of it in one transaction,
 // which has to hold the largest commit.
-const memTable = 16 << 20
+const memTable = 10 << 20
 
 // reserve stays free on the disk, in bytes: two tables in memory to be written out, and a compaction.
 //
