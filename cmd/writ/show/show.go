@@ -1,0 +1,129 @@
+// Package show prints objects: as tables for people, as JSON and YAML for programs, as names for scripts.
+//
+// What clusters, agents and other people wrote is hostile to a terminal: every table and every line goes through Plain.
+package show
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/writ-dev/writ/cmd/writ/access"
+	"github.com/writ-dev/writ/cmd/writ/usage"
+)
+
+// The formats.
+const (
+	Table = "table"
+	Wide  = "wide"
+	JSON  = "json"
+	YAML  = "yaml"
+	Name  = "name"
+)
+
+// All is what commands that print objects offer.
+var All = []string{Table, Wide, JSON, YAML, Name}
+
+// Flag adds -o with the formats given; the first is the default.
+func Flag(command *cobra.Command, into *string, formats ...string) {
+	command.Flags().StringVarP(into, "output", "o", formats[0], "one of "+strings.Join(formats, ", "))
+	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	inner := command.RunE
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if !slices.Contains(formats, *into) {
+			return usage.Errorf("output %q is none of %s", *into, strings.Join(formats, ", "))
+		}
+		return inner(command, args)
+	}
+}
+
+// Object prints an object or a list; the table is made where it is wanted.
+func Object(out io.Writer, format string, object runtime.Object, table func() *metav1.Table) error {
+	if format == Table || format == Wide {
+		return printers.NewTablePrinter(printers.PrintOptions{Wide: format == Wide}).PrintObj(plainTable(table()), out)
+	}
+	scheme := access.Scheme()
+	if err := typed(scheme, object); err != nil {
+		return err
+	}
+	var printer printers.ResourcePrinter
+	switch format {
+	case JSON:
+		printer = &printers.JSONPrinter{}
+	case YAML:
+		printer = &printers.YAMLPrinter{}
+	case Name:
+		printer = &printers.NamePrinter{}
+	default:
+		return fmt.Errorf("output %q is unknown", format)
+	}
+	var text bytes.Buffer
+	printer = &printers.OmitManagedFieldsPrinter{Delegate: printer}
+	if err := printer.PrintObj(object, &text); err != nil {
+		return err
+	}
+	if format == JSON {
+		_, err := out.Write(Escape(text.Bytes()))
+		return err
+	}
+	_, err := io.WriteString(out, lines(text.String()))
+	return err
+}
+
+// typed writes kind and version into an object and the items of a list: the client leaves them out.
+func typed(scheme *runtime.Scheme, object runtime.Object) error {
+	return eachWithItems(object, func(o runtime.Object) error {
+		kinds, _, err := scheme.ObjectKinds(o)
+		if err != nil {
+			return err
+		}
+		o.GetObjectKind().SetGroupVersionKind(kinds[0])
+		return nil
+	})
+}
+
+// Plain makes text safe for one line of a terminal: no control characters, no line breaks, nothing that reverses the order
+// of what is shown.
+func Plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// lines is Plain, except for line breaks and tabs.
+func lines(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// Escape writes what a terminal must not see of a JSON text as JSON's own escapes: the value stays the same.
+func Escape(text []byte) []byte {
+	var out bytes.Buffer
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	return out.Bytes()
+}
