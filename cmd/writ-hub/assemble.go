@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/api/trust/trustfile"
+	"github.com/writ-dev/writ/hub/audit"
+	"github.com/writ-dev/writ/hub/enrol"
+	"github.com/writ-dev/writ/hub/gateway"
+	"github.com/writ-dev/writ/hub/intake"
+	"github.com/writ-dev/writ/hub/link"
+	"github.com/writ-dev/writ/hub/signals"
+	"github.com/writ-dev/writ/hub/store/badgerstore"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/telemetry"
+)
+
+// hub is everything that runs, and everything that is closed at the end.
+type hub struct {
+	tasks  []func(context.Context) error
+	closed []func(context.Context) error // in reverse
+}
+
+func (h *hub) task(run func(context.Context) error)        { h.tasks = append(h.tasks, run) }
+func (h *hub) onClose(closeIt func(context.Context) error) { h.closed = append(h.closed, closeIt) }
+
+// run runs all tasks until the first fails or the context ends.
+func (h *hub) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, task := range h.tasks {
+		group.Go(func() error { return task(ctx) })
+	}
+	return group.Wait()
+}
+
+// close closes what is open, last opened first.
+func (h *hub) close(log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	for i := len(h.closed) - 1; i >= 0; i-- {
+		if err := h.closed[i](ctx); err != nil {
+			log.Warn("closing", "error", err)
+		}
+	}
+}
+
+// assemble makes the hub by hand, in order. What it opened is closed again where a later part fails.
+func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err error) {
+	h = &hub{}
+	defer func() {
+		if err != nil {
+			h.close(log)
+		}
+	}()
+	now := time.Now
+	td, err := spiffeid.TrustDomainFromString(c.TrustDomain)
+	if err != nil {
+		return nil, fmt.Errorf("trust domain: %w", err)
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, err
+	}
+	kube, err := clusterConfig(c.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if err := intake.Fenced(ctx, kube); err != nil {
+		return nil, err
+	}
+	rootJSON, err := os.ReadFile(c.TrustRoot)
+	if err != nil {
+		return nil, fmt.Errorf("trust root: %w", err)
+	}
+	root, err := trust.ParseRoot(rootJSON, now())
+	if err != nil {
+		return nil, err
+	}
+	signer, err := trustfile.LoadSigner(c.GatewayKey, root, trust.RoleGateway)
+	if err != nil {
+		return nil, err
+	}
+	tracing, err := telemetry.Start(ctx, "writ-hub")
+	if err != nil {
+		return nil, err
+	}
+	h.onClose(tracing.Shutdown)
+
+	records, err := badgerstore.Open(c.dir("store"), log)
+	if err != nil {
+		return nil, err
+	}
+	h.onClose(func(context.Context) error { return records.Close() })
+	h.task(records.Run)
+	key, err := audit.LoadKey(c.dir("audit.key"), auditlog.Origin(c.TrustDomain))
+	if err != nil {
+		return nil, err
+	}
+	if err := key.Publish(c.dir("audit.vkey")); err != nil {
+		return nil, err
+	}
+	trail, err := audit.Open(ctx, c.dir("audit"), key, log)
+	if err != nil {
+		return nil, err
+	}
+	h.onClose(trail.Close)
+
+	ca, err := identity.LoadCA(c.dir("ca"), td, now())
+	if err != nil {
+		return nil, err
+	}
+	source, err := hubIdentity(ctx, h, ca, log)
+	if err != nil {
+		return nil, err
+	}
+	enrolment := enrol.New(enrol.Parts{Store: records, CA: ca, TrustDomain: td, Recorder: recorder{trail}, Log: log, Now: now})
+
+	projector, policies := intake.NewProjector(log), intake.NewPolicies(log)
+	spokes := &lateInspector{}
+	clusters := clusters{enrolment, td}
+	gw := gateway.New(gateway.Parts{Store: records, Clusters: clusters, Inspector: spokes, Policies: policies, Audit: trail,
+		Projector: projector, Signer: signer, Limits: c.Limits.orDefault(), Tracer: tracing, Log: log, Now: now})
+	inbox := signals.New(records, signals.DefaultLimits, log, now)
+	front, err := intake.New(kube, gw, enrolment, projector, policies, log)
+	if err != nil {
+		return nil, err
+	}
+	presence := intake.NewPresence(front, func(ctx context.Context, name string) (string, bool, error) {
+		cluster, ok, err := enrolment.Get(ctx, name)
+		if !ok || err != nil {
+			return "", false, err
+		}
+		return cluster.Claim.ClusterUID, true, nil
+	}, log, now)
+	spokes.Link = link.New(link.Parts{Clusters: clusters, Renewer: enrolment, Queue: gw, Heads: gw, Deliveries: gw, Answers: gw,
+		Signals: inbox, Presence: presence, Log: log, Now: now})
+
+	h.task(projector.Run)
+	h.task(front.Run)
+	h.task(presence.Run)
+	h.task(gw.Run)
+	if err := reason(h, c, inbox, records, tracing, log); err != nil {
+		return nil, err
+	}
+	if err := h.listen(c.Listen.Enrol, enrol.NewServer(enrolment, source)); err != nil {
+		return nil, err
+	}
+	if err := h.listen(c.Listen.Connect, link.NewServer(spokes.Link, source, td)); err != nil {
+		return nil, err
+	}
+	return h, intake.Publish(ctx, kube, intake.Joining{Enrol: c.Advertise.Enrol, Connect: c.Advertise.Connect, TrustDomain: c.TrustDomain,
+		Authorities: ca.Authorities().PEM(), TrustRoot: rootJSON, AuditKey: key.Public})
+}
+
+// hubIdentity is the hub's own SVID, renewed as long as the hub runs.
+func hubIdentity(ctx context.Context, h *hub, ca *identity.CA, log *slog.Logger) (*identity.Source, error) {
+	renew := identity.RenewHub(ca, time.Now)
+	svid, authorities, err := renew(ctx)
+	if err != nil {
+		return nil, err
+	}
+	source := identity.NewSource(svid, authorities)
+	h.task(func(ctx context.Context) error {
+		identity.Keep(ctx, source, renew, func(*identity.SVID, *identity.Authorities) error { return nil }, time.Now, log)
+		return nil
+	})
+	return source, nil
+}
+
+// listen opens a port now, so that a taken one fails at the start, and serves it with the other tasks.
+func (h *hub) listen(address string, server *grpc.Server) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", address, err)
+	}
+	h.task(func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, server.Stop)
+		defer stop()
+		if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		return rest.InClusterConfig()
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Clean(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return config, nil
+}
+
+func (l limits) orDefault() gateway.Limits {
+	out := gateway.DefaultLimits
+	if l.QueuePerCluster > 0 {
+		out.QueuePerCluster = l.QueuePerCluster
+	}
+	if l.PerMinute > 0 {
+		out.PerMinute = l.PerMinute
+	}
+	return out
+}

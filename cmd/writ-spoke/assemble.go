@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/capability"
+	"github.com/writ-dev/writ/api/trust"
+	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/release"
+	"github.com/writ-dev/writ/internal/telemetry"
+	"github.com/writ-dev/writ/spoke/enrol"
+	"github.com/writ-dev/writ/spoke/executor"
+	"github.com/writ-dev/writ/spoke/heads"
+	"github.com/writ-dev/writ/spoke/journal"
+	"github.com/writ-dev/writ/spoke/link"
+	"github.com/writ-dev/writ/spoke/localpolicy"
+	"github.com/writ-dev/writ/spoke/signals"
+	"github.com/writ-dev/writ/spoke/target"
+)
+
+// pruneEvery is how often the journal forgets orders that have ended.
+const pruneEvery = time.Hour
+
+// serve makes the spoke by hand, in order, and runs it until the context ends.
+func serve(ctx context.Context, path string, log *slog.Logger) error {
+	c, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	now := time.Now
+	kube, err := clusterConfig(c.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	targets, err := target.New(kube)
+	if err != nil {
+		return err
+	}
+	uid, err := clusterUID(ctx, targets, log)
+	if err != nil {
+		return err
+	}
+	enrolment, memory, err := join(ctx, c, uid, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = memory.Close() }()
+	root, err := trust.ParseRoot([]byte(enrolment.TrustRoot), now())
+	if err != nil {
+		return err
+	}
+	receipts, err := bundle.NewSigner("", enrolment.ReceiptKey)
+	if err != nil {
+		return err
+	}
+	tracing, err := telemetry.Start(ctx, "writ-spoke", attribute.String("writ.cluster", enrolment.Cluster))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = tracing.Shutdown(ctx)
+	}()
+	issuer, err := issuerOf(c, kube, enrolment)
+	if err != nil {
+		return err
+	}
+	policy := localpolicy.Open(c.LocalPolicy, log)
+	audience := bundle.Audience{TrustDomain: enrolment.TrustDomain, Cluster: enrolment.Cluster, ClusterUID: uid}
+
+	h := &handler{targets: targets, heads: &heads.Watch{Audience: audience, Root: root, Journal: memory, Log: log, Now: now}}
+	uplink := link.New(link.Parts{Address: enrolment.Hub.Connect, Credentials: identity.DialCredentials(enrolment.Source),
+		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
+		Journal: outbox{memory}, Handler: h, Log: log})
+	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
+		Targets: targets, Uplink: uplink, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Tracer: tracing, Log: log, Now: now})
+	watcher, err := signals.New(kube, reporter{uplink}, tracing, log, now)
+	if err != nil {
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	ready := make(chan struct{})
+	group.Go(func() error { return policy.Run(ctx) })
+	group.Go(func() error { return h.executor.Run(ctx, func() { close(ready) }) })
+	group.Go(func() error { enrolment.Keep(ctx); return nil })
+	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { return prune(ctx, memory, log) })
+	group.Go(func() error {
+		select {
+		case <-ready: // what was under way comes before what is new
+			return uplink.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	log.Info("spoke runs", "cluster", enrolment.Cluster, "hub", enrolment.Hub.Connect, "credentials", c.Credentials)
+	return group.Wait()
+}
+
+// join enrols where that has not happened, and opens the journal. A journal that was lost after it had begun is not begun
+// again: that would let every old bundle in once more.
+func join(ctx context.Context, c config, uid string, log *slog.Logger) (*enrol.Enrolment, *journal.Journal, error) {
+	var file *enrol.Join
+	if c.Join != "" {
+		raw, err := os.ReadFile(c.Join)
+		if err == nil {
+			file, err = enrol.ParseJoin(raw)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+	}
+	spoke := enrol.Spoke{Dir: c.dir("identity"), ClusterUID: uid, Release: release.Version(), Log: log, Now: time.Now}
+	enrolment, err := spoke.Start(ctx, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	memory, err := journal.Open(c.dir("journal"), log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := begin(memory, c.dir("journal.begun"), enrolment); err != nil {
+		_ = memory.Close()
+		return nil, nil, err
+	}
+	return enrolment, memory, nil
+}
+
+func begin(memory *journal.Journal, marker string, enrolment *enrol.Enrolment) error {
+	_, err := memory.Head()
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, journal.ErrUninitialised) {
+		return err
+	}
+	if _, lost := os.Stat(marker); lost == nil {
+		return fmt.Errorf("the journal was lost, and with it the memory of what was done: register the cluster anew and give the spoke an empty state folder")
+	}
+	if err := memory.Init(journal.Head{Epoch: enrolment.Epoch}); err != nil {
+		return err
+	}
+	return identity.WriteFile(marker, []byte("the journal of this spoke has begun; without it the spoke must enrol again\n"))
+}
+
+// clusterUID asks until the API server answers.
+func clusterUID(ctx context.Context, targets *target.Reader, log *slog.Logger) (string, error) {
+	for {
+		uid, err := targets.ClusterUID(ctx)
+		if err == nil {
+			return uid, nil
+		}
+		log.WarnContext(ctx, "the API server does not say which cluster this is, will ask again", "error", err)
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+func prune(ctx context.Context, memory *journal.Journal, log *slog.Logger) error {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			if err := memory.Prune(now, bundle.Skew); err != nil {
+				log.WarnContext(ctx, "journal not pruned", "error", err)
+			}
+		}
+	}
+}
+
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		return rest.InClusterConfig()
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Clean(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return config, nil
+}

@@ -1,0 +1,204 @@
+// Package fleet runs a whole Writ on loopback: a hub on a real API server, spokes on real workload clusters, each a process
+// of its own, and a real Vault where asked. The demo, the end-to-end tests and the benchmarks share it.
+//
+// It does what a fleet operator would do, with the same commands, and leaves nothing running behind.
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writ-dev/writ/api/v1alpha1"
+	deployhub "github.com/writ-dev/writ/deploy/hub"
+	"github.com/writ-dev/writ/internal/apply"
+	"github.com/writ-dev/writ/internal/world/cluster"
+	"github.com/writ-dev/writ/internal/world/process"
+	"github.com/writ-dev/writ/internal/world/vault"
+)
+
+// TrustDomain of every fleet of this package.
+const TrustDomain = "demo.writ.dev"
+
+// AgentClass is the one agent class, which follows the playbook.
+const AgentClass = "healer"
+
+// Namespace is where the workloads are that Writ may act on.
+const Namespace = "shop"
+
+// Options says what to start.
+type Options struct {
+	Dir string // kept; made with mode 0700
+	Bin string // folder of writ, writ-hub and writ-spoke
+	// Clusters are the names of the workload clusters.
+	Clusters []string
+	// Vault has Vault issue the credentials; else the spokes' own API servers do.
+	Vault bool
+	// Fsync has etcd sync as in production, for benchmarks.
+	Fsync bool
+	// Hub and Spoke are variables for the environment of the programs, such as where to export traces.
+	Hub, Spoke []string
+	// PerMinute is the hub's rate limit; 0 is its default.
+	PerMinute int
+	Progress  io.Writer // hears of compiling; nil is silence
+	// Step is told of each thing done, and since when; nil is nobody.
+	Step func(since time.Time, format string, args ...any)
+}
+
+// Fleet is what runs.
+type Fleet struct {
+	Options
+	Hub      *cluster.Cluster
+	Clusters map[string]*cluster.Cluster
+	Vault    *vault.Server // nil without
+
+	// Client is the administrator's client of the hub's API server.
+	Client client.WithWatch
+
+	mu        sync.Mutex // guards processes
+	processes map[string]*process.Process
+	enrol     string
+	connect   string
+}
+
+// Start brings everything up: clusters, Vault, hub, spokes; registered, enrolled and connected.
+func Start(ctx context.Context, o Options) (f *Fleet, err error) {
+	if o.Step == nil {
+		o.Step = func(time.Time, string, ...any) {}
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	f = &Fleet{Options: o, Clusters: map[string]*cluster.Cluster{}, processes: map[string]*process.Process{}}
+	defer func() {
+		if err != nil {
+			f.Stop()
+		}
+	}()
+	if err := f.startWorld(ctx); err != nil {
+		return f, err
+	}
+	if err := f.prepareHub(ctx); err != nil {
+		return f, err
+	}
+	from := time.Now()
+	if err := f.StartHub(ctx); err != nil {
+		return f, err
+	}
+	o.Step(from, "hub runs, its audit log begins")
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, name := range o.Clusters {
+		group.Go(func() error { return f.join(groupCtx, name) })
+	}
+	if err := group.Wait(); err != nil {
+		return f, err
+	}
+	return f, nil
+}
+
+// startWorld starts the clusters and Vault, all at once.
+func (f *Fleet) startWorld(ctx context.Context) error {
+	from := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	start := func(name string, o cluster.Options, keep func(*cluster.Cluster)) {
+		o.Name, o.Dir, o.Fsync, o.Progress = name, filepath.Join(f.Dir, "cluster-"+name), f.Fsync, f.Progress
+		group.Go(func() error {
+			c, err := cluster.Start(ctx, o)
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				keep(c)
+			}
+			return err
+		})
+	}
+	start("hub", cluster.Options{}, func(c *cluster.Cluster) { f.Hub = c })
+	for _, name := range f.Options.Clusters {
+		start(name, cluster.Options{Workloads: true}, func(c *cluster.Cluster) { f.Clusters[name] = c })
+	}
+	if f.Options.Vault {
+		group.Go(func() (err error) {
+			server, err := vault.Start(ctx, vault.Options{Dir: filepath.Join(f.Dir, "vault"), Progress: f.Progress})
+			mu.Lock()
+			defer mu.Unlock()
+			f.Vault = server
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("%d API servers run: hub", 1+len(f.Clusters))
+	for _, name := range slices.Sorted(maps.Keys(f.Clusters)) {
+		what += ", " + name
+	}
+	if f.Vault != nil {
+		what += "; and Vault"
+	}
+	f.Step(from, "%s", what)
+	return nil
+}
+
+// prepareHub makes the hub cluster ready for a hub: CRDs, admission policies, an agent class, a policy, people.
+func (f *Fleet) prepareHub(ctx context.Context) error {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return err
+	}
+	var err error
+	if f.Client, err = client.NewWithWatch(f.Hub.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	if err := apply.YAML(ctx, f.Hub.RESTConfig(), deployhub.CRDs(), deployhub.Manifests(), deployhub.AgentClass(AgentClass),
+		[]byte(hubManifests)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.file("playbooks"), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(f.file("playbooks", "rollback.yaml"), []byte(playbook), 0o600)
+}
+
+func (f *Fleet) file(path ...string) string {
+	return filepath.Join(append([]string{f.Dir}, path...)...)
+}
+
+// AuditLog is the folder of the hub's audit log, and AuditKey the file of the key that checks it.
+func (f *Fleet) AuditLog() string { return f.file("hub", "audit") }
+
+// AuditKey is the file with the public key of the audit log.
+func (f *Fleet) AuditKey() string { return f.file("hub", "audit.vkey") }
+
+// Stop ends everything, spokes first.
+func (f *Fleet) Stop() {
+	f.mu.Lock()
+	children := slices.Collect(maps.Values(f.processes))
+	f.mu.Unlock()
+	process.Stop(5*time.Second, children...)
+	var stopped sync.WaitGroup
+	for _, c := range f.Clusters {
+		stopped.Go(c.Stop)
+	}
+	if f.Hub != nil {
+		stopped.Go(f.Hub.Stop)
+	}
+	if f.Vault != nil {
+		stopped.Go(f.Vault.Stop)
+	}
+	stopped.Wait()
+}

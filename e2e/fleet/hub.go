@@ -1,0 +1,130 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writ-dev/writ/internal/world/process"
+)
+
+// startWithin bounds how long a program of ours may take until it is ready.
+const startWithin = 60 * time.Second
+
+const hubName = "writ-hub"
+
+// StartHub starts the hub, on the same ports and data as before.
+func (f *Fleet) StartHub(ctx context.Context, env ...string) error {
+	if f.enrol == "" {
+		if err := f.configureHub(ctx); err != nil {
+			return err
+		}
+	}
+	p, err := f.run(hubName, []string{"--config", f.file("hub.yaml")}, append(f.Options.Hub, env...))
+	if err != nil {
+		return err
+	}
+	return p.Await(ctx, startWithin, "writ-hub does not listen", func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.connect)
+		if err != nil {
+			return err
+		}
+		_ = conn.Close()
+		var info corev1.ConfigMap
+		return f.Client.Get(ctx, client.ObjectKey{Namespace: "writ-system", Name: "writ-hub"}, &info)
+	})
+}
+
+// configureHub makes the trust root with the operator's own command, and writes the hub's configuration.
+func (f *Fleet) configureHub(ctx context.Context) error {
+	if _, err := f.Writ(ctx, "trust", "init", "--dir", f.file("trust")); err != nil {
+		return err
+	}
+	hub, err := f.Hub.KubeconfigForServiceAccount(ctx, "writ-system", hubName, 24*time.Hour)
+	if err != nil {
+		return err
+	}
+	agent, err := f.Hub.KubeconfigForServiceAccount(ctx, "writ-agent-"+AgentClass, "agent", 24*time.Hour)
+	if err != nil {
+		return err
+	}
+	for _, address := range []*string{&f.enrol, &f.connect} {
+		port, err := process.FreePort()
+		if err != nil {
+			return err
+		}
+		*address = process.Loopback(port)
+	}
+	limits := ""
+	if f.PerMinute > 0 {
+		limits = fmt.Sprintf("limits:\n  perMinute: %d\n  queuePerCluster: 4096\n", f.PerMinute)
+	}
+	config := fmt.Sprintf(`trustDomain: %s
+dataDir: %s
+kubeconfig: %s
+listen: {enrol: %q, connect: %q}
+advertise: {enrol: %q, connect: %q}
+trustRoot: %s
+gatewayKey: %s
+%sreasoners:
+  - agentClass: %s
+    kubeconfig: %s
+    playbooks: %s
+`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, f.enrol, f.connect, f.file("trust", "root.json"), f.file("trust", "gateway.key"),
+		limits, AgentClass, agent, f.file("playbooks"))
+	return os.WriteFile(f.file("hub.yaml"), []byte(config), 0o600)
+}
+
+// run starts one of our programs, in the place of the one that ran under the name before.
+func (f *Fleet) run(name string, args, env []string) (*process.Process, error) {
+	program := name
+	if name != hubName {
+		program = "writ-spoke"
+	}
+	p, err := process.Start(process.Spec{Name: name, Path: filepath.Join(f.Bin, program), Args: args, Env: env,
+		Log: process.LogFile(f.Dir, name)})
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.processes[name] = p
+	return p, nil
+}
+
+// Process is a program of ours by name: "writ-hub", or "writ-spoke-" and the cluster.
+func (f *Fleet) Process(name string) *process.Process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.processes[name]
+}
+
+// LogOf is the file with the log of a program of ours.
+func (f *Fleet) LogOf(name string) string { return process.LogFile(f.Dir, name) }
+
+// KillHub ends the hub as kill -9 does.
+func (f *Fleet) KillHub() { f.Process(hubName).Kill() }
+
+// Writ runs the CLI against the hub as its administrator, and returns what it printed.
+func (f *Fleet) Writ(ctx context.Context, args ...string) (string, error) {
+	return f.WritAs(ctx, f.Hub.Kubeconfig(), args...)
+}
+
+// WritAs runs the CLI with a kubeconfig.
+func (f *Fleet) WritAs(ctx context.Context, kubeconfig string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, filepath.Join(f.Bin, "writ"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "WRIT_AUDIT_LOG="+f.AuditLog(), "WRIT_AUDIT_KEY="+f.AuditKey())
+	out, err := command.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("writ %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return string(out), nil
+}
