@@ -12,7 +12,7 @@ import (
 
 // begin opens the request's span, under the trace of the signal where there is one, and returns its traceparent.
 func (g *Gateway) begin(request Request) string {
-	ctx, span := g.Tracer.Start(parent(request.Traceparent), "writ.action.request", trace.WithTimestamp(request.CreatedAt),
+	ctx, span := g.Tracer.Start(parent(request.Traceparent), "writ.action.request", trace.WithTimestamp(g.now()),
 		trace.WithAttributes(attribute.String("writ.request", request.Namespace+"/"+request.Name),
 			attribute.String("writ.cluster", request.Cluster), attribute.String("writ.action", request.Action)))
 	span.End()

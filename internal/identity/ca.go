@@ -73,11 +73,15 @@ func (ca *CA) Authorities() *Authorities { return ca.authorities }
 // The chain is DER, leaf first. Identity and key are the caller's word; nothing else enters.
 func (ca *CA) Issue(public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
 	td := ca.authorities.domain
-	_, cluster := ClusterName(td, id)
+	name, cluster := ClusterName(td, id)
 	if !cluster && id != Hub(td) {
 		return nil, fmt.Errorf("issue SVID: %s is neither the hub nor a cluster of %s", id, td)
 	}
+	if !cluster {
+		name = "hub"
+	}
 	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name}, // for people, and for Vault, which names its alias after it
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(ttl),
 		KeyUsage:              x509.KeyUsageDigitalSignature,

@@ -1,0 +1,110 @@
+// Package demo is the command that shows one action's whole life on real clusters, started for the occasion.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/writ-dev/writ/e2e/fleet"
+	"github.com/writ-dev/writ/internal/world/tools"
+)
+
+type flags struct {
+	yes, once   bool
+	credentials string
+	dir         string
+}
+
+// New makes the command.
+func New() *cobra.Command {
+	var f flags
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show one action's whole life, between a hub and two real clusters",
+		Long: "Starts a hub cluster, two workload clusters and Vault on this machine, breaks a Deployment, and lets Writ heal it: signal,\n" +
+			"decision, request, approval, bundle, credential, execution, receipt, audit. The first time, the API server and Vault are\n" +
+			"compiled from their Go modules, which takes minutes; it needs a source checkout and Go. Everything ends with the command.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.credentials != "vault" && f.credentials != "tokenrequest" {
+				return fmt.Errorf("--credentials %s is neither vault nor tokenrequest", f.credentials)
+			}
+			if !f.yes && !term.IsTerminal(int(os.Stdin.Fd())) {
+				return errors.New("the demo asks for an approval, and there is no terminal to ask on: say --yes")
+			}
+			return run(c, f)
+		},
+	}
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "approve without asking")
+	c.Flags().BoolVar(&f.once, "once", false, "end after the story; the exit status says whether all went well")
+	c.Flags().StringVar(&f.credentials, "credentials", "vault", "who issues credentials: vault, or tokenrequest (no Vault is compiled)")
+	c.Flags().StringVar(&f.dir, "dir", "", "where to keep keys, data and logs (default: a temporary folder, removed at the end)")
+	_ = c.RegisterFlagCompletionFunc("credentials", cobra.FixedCompletions([]string{"vault", "tokenrequest"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func run(c *cobra.Command, f flags) (err error) {
+	ctx := c.Context()
+	s := newScreen(c.OutOrStdout())
+	if err := compile(ctx, s, f); err != nil {
+		return err
+	}
+	s.began = time.Now()
+	if f.dir == "" {
+		if f.dir, err = os.MkdirTemp("", "writ-demo-"); err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(f.dir) }()
+	}
+	spans, err := startCollector()
+	if err != nil {
+		return err
+	}
+	defer spans.server.Stop()
+	bin, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	s.chapter("A hub and two clusters")
+	export := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.address, "OTEL_EXPORTER_OTLP_INSECURE=true"}
+	world, err := fleet.Start(ctx, fleet.Options{Dir: f.dir, Bin: filepath.Dir(bin), Clusters: []string{"east", "west"},
+		Vault: f.credentials == "vault", Hub: export, Spoke: export, Progress: os.Stderr, Step: s.done})
+	if err != nil {
+		return err
+	}
+	defer world.Stop()
+	t := &tale{fleet: world, screen: s, spans: spans, yes: f.yes, in: c.InOrStdin()}
+	if err := t.tell(ctx); err != nil {
+		return err
+	}
+	if f.once {
+		return nil
+	}
+	t.lookAround()
+	<-ctx.Done()
+	fmt.Fprintln(c.OutOrStdout(), "\nStopping.")
+	return nil
+}
+
+// compile has the tools ready before the clock of the story starts.
+func compile(ctx context.Context, s *screen, f flags) error {
+	names := []string{tools.Etcd, tools.KubeAPIServer, tools.KubeControllerManager, tools.KubeScheduler, tools.Kubectl, tools.Kwok}
+	if f.credentials == "vault" {
+		names = append(names, tools.Vault, tools.VaultKubernetesSecrets)
+	}
+	from := time.Now()
+	if _, err := tools.EnsureAll(ctx, os.Stderr, names...); err != nil {
+		return err
+	}
+	if took := time.Since(from); took > time.Second {
+		s.done(from, "compiled what was missing of etcd, the API server and Vault; it stays cached")
+	}
+	return nil
+}
