@@ -1,7 +1,7 @@
 // Package credentials issues, uses and revokes the credential of one action.
 //
 // A credential is issued for a verified bundle and nothing else; it lives for minutes, and is revoked once the action is
-// done. No secret of it is ever logged or part of an error.
+// done. No secret of it is ever logged, printed or part of an error.
 package credentials
 
 import (
@@ -15,7 +15,8 @@ import (
 	"github.com/writ-dev/writ/api/trust"
 )
 
-// ErrRefused is wrapped by every error that says no: trying again would not help. All other errors are faults.
+// ErrRefused is wrapped by every error that says no: trying again would not help. All other errors are faults, and trying
+// again until the action's deadline may.
 var ErrRefused = errors.New("credential refused")
 
 // Issuer mints the credential of one verified bundle.
@@ -29,27 +30,28 @@ type Lease struct {
 	ID      string // for the receipt; no secret
 	Issuer  string // "tokenrequest" or "vault"
 	Expires time.Time
-	token   string
-	revoke  func(context.Context) error
+	// token is a function, so that nothing that prints the fields of a lease prints the secret.
+	token  func() string
+	revoke func(context.Context) error
 }
 
 // NewLease makes a lease, for issuers. revoke may be called more than once.
 func NewLease(issuer, id, token string, expires time.Time, revoke func(context.Context) error) *Lease {
-	return &Lease{ID: id, Issuer: issuer, Expires: expires, token: token, revoke: revoke}
+	return &Lease{ID: id, Issuer: issuer, Expires: expires, token: func() string { return token }, revoke: revoke}
 }
 
 // RESTConfig is how to use the lease: base says where the API server is and how it proves itself; whatever identity base
 // has is dropped.
 func (l *Lease) RESTConfig(base *rest.Config) *rest.Config {
 	config := rest.AnonymousClientConfig(base)
-	config.BearerToken = l.token
+	config.BearerToken = l.token()
 	return config
 }
 
-// Revoke ends the lease.
+// Revoke ends the lease. Revoking it again is no error.
 func (l *Lease) Revoke(ctx context.Context) error { return l.revoke(ctx) }
 
-// String and LogValue name the lease and keep its secret.
+// String names the lease, without its secret: "vault:kubernetes-east/creds/writ-…/…".
 func (l *Lease) String() string { return l.Issuer + ":" + l.ID }
 
 // LogValue implements slog.LogValuer.

@@ -1,8 +1,9 @@
 // Package tokenrequest issues credentials where there is no Vault: the workload cluster's own API server gives a token for the
 // ServiceAccount of the action (Kubernetes TokenRequest).
 //
-// The spoke may ask for tokens of these accounts and for nothing else. A token lives ten minutes, the least that Kubernetes
-// gives; it is not bound to one object, and it cannot be taken back: revoking forgets it.
+// The spoke may ask for tokens of these accounts and for nothing else. A token may do what its action needs on any target in
+// the namespaces that the cluster's admin allowed (deploy/spoke): the RBAC of an order binds its one target only where Vault
+// issues. It lives ten minutes, the least that Kubernetes gives, and cannot be taken back: revoking forgets it.
 package tokenrequest
 
 import (
@@ -79,6 +80,9 @@ func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration
 	var answer tokenRequest
 	if err := json.Unmarshal(raw, &answer); err != nil || answer.Status.Token == "" {
 		return nil, fmt.Errorf("token for %s/%s: the API server's answer holds none", Namespace, name)
+	}
+	if given := time.Duration(answer.Spec.ExpirationSeconds) * time.Second; given < life {
+		return nil, fmt.Errorf("%w: the API server's tokens live %s, the action may take %s", credentials.ErrRefused, given, life)
 	}
 	id, err := tokenID(answer.Status.Token)
 	if err != nil {

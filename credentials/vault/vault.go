@@ -2,22 +2,23 @@
 // whose Role is made of exactly the rules of the order, in the target's namespace alone, gone once the lease is revoked.
 //
 // The spoke proves itself to Vault with its SVID (TLS certificate authentication; TLS ends at Vault). Its Vault token reaches
-// its own cluster's mount and no other.
+// its own cluster's mount and no other, and there it can ask for nothing but a Role in one namespace. Vault takes the spoke's
+// word for the rules: what it may grant at all is bounded by its own ServiceAccount in the cluster (deploy/spoke).
+//
+// A credential whose answer got lost, or whose spoke died, ends by itself within ten minutes.
 package vault
 
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"os"
-	"sync"
+	"regexp"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
@@ -27,8 +28,6 @@ import (
 const (
 	// least is the shortest life of a ServiceAccount token; revoking the lease ends it sooner.
 	least = 10 * time.Minute
-	// ahead is how long before its end the spoke's own Vault token is replaced.
-	ahead = 2 * time.Minute
 	// patience bounds one call to Vault.
 	patience = 20 * time.Second
 )
@@ -42,148 +41,129 @@ type Options struct {
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 }
 
-// Issuer implements credentials.Issuer.
+// Issuer implements credentials.Issuer. It may be used by several goroutines.
 type Issuer struct {
-	client  *api.Client
-	cluster string
-
-	mu    sync.Mutex // guards until; one login at a time
-	until time.Time  // the end of the client's token
+	session *session
+	mount   string
 }
 
-// Mount is the path of a cluster's own Kubernetes engine; login and policy bear names of the same form.
+// Mount is the path of a cluster's own Kubernetes engine.
 func Mount(cluster string) string { return "kubernetes-" + cluster }
-
-func loginName(cluster string) string { return "writ-" + cluster }
-
-// roleName is the engine's role of one bundle.
-func roleName(order bundle.Order) string { return "writ-" + order.ID }
 
 // New makes an issuer. Vault is not called until the first Issue.
 func New(o Options) (*Issuer, error) {
-	config := api.DefaultConfig()
-	if config.Error != nil {
-		return nil, fmt.Errorf("vault: %w", config.Error)
-	}
-	pem, err := os.ReadFile(o.CAFile)
+	s, err := newSession(o)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("vault: %s holds no certificate", o.CAFile)
-	}
-	config.Address, config.Timeout, config.MaxRetries = o.Address, patience, 0 // the executor tries again, until the action's deadline
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool, GetClientCertificate: o.Certificate}
-	config.HttpClient = &http.Client{Transport: transport}
-	client, err := api.NewClient(config)
-	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
-	}
-	client.ClearToken() // whatever VAULT_TOKEN says
-	return &Issuer{client: client, cluster: o.Cluster}, nil
+	return &Issuer{session: s, mount: Mount(o.Cluster)}, nil
 }
 
-// Issue implements credentials.Issuer.
+// Issue implements credentials.Issuer. The engine's role exists for as long as this takes.
 func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration) (*credentials.Lease, error) {
-	if err := i.login(ctx); err != nil {
-		return nil, err
-	}
-	order := v.Order()
-	rules, err := json.Marshal(map[string]any{"rules": order.Rules})
+	name, err := roleName(v.Decoded().Bundle)
 	if err != nil {
 		return nil, err
 	}
-	role := Mount(i.cluster) + "/roles/" + roleName(order)
-	ttl := fmt.Sprintf("%ds", int64(max(life, least).Seconds()))
-	if _, err := i.client.Logical().WriteWithContext(ctx, role, map[string]any{
-		"allowed_kubernetes_namespaces": []string{order.Target.Namespace},
+	order, role, ttl := v.Order(), i.mount+"/roles/"+name, seconds(max(life, least))
+	definition, err := roleOf(order, ttl)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := i.session.write(ctx, life, "making the role of "+order.ID, role, definition); err != nil {
+		return nil, err
+	}
+	secret, err := i.session.write(ctx, life, "issuing the credential of "+order.ID, i.mount+"/creds/"+name,
+		map[string]any{"kubernetes_namespace": order.Target.Namespace, "ttl": ttl})
+	left := i.remove(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	lease, no := i.lease(secret, left, role)
+	if no == nil {
+		no = check(secret, lease, order.Target.Namespace, life)
+	}
+	if no == nil {
+		return lease, nil
+	}
+	if lease != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		no = errors.Join(no, lease.Revoke(ctx))
+	}
+	return nil, no
+}
+
+// roleOf is the engine's role of one order: its rules and its namespace, nothing else. The annotations tell whoever finds the
+// identity in the cluster what it is for.
+func roleOf(o bundle.Order, ttl string) (map[string]any, error) {
+	rules, err := json.Marshal(struct {
+		Rules []rbacv1.PolicyRule `json:"rules"`
+	}{o.Rules})
+	if err != nil {
+		return nil, fmt.Errorf("rules of %s: %w", o.ID, err)
+	}
+	return map[string]any{
+		"allowed_kubernetes_namespaces": []string{o.Target.Namespace},
 		"kubernetes_role_type":          "Role",
 		"generated_role_rules":          string(rules),
 		"token_default_ttl":             ttl,
 		"token_max_ttl":                 ttl,
-	}); err != nil {
-		return nil, explain("making the role of "+order.ID, err)
-	}
-	secret, err := i.client.Logical().WriteWithContext(ctx, Mount(i.cluster)+"/creds/"+roleName(order), map[string]any{
-		"kubernetes_namespace": order.Target.Namespace,
-		"ttl":                  ttl,
-	})
-	if err != nil {
-		return nil, explain("issuing the credential of "+order.ID, err)
-	}
-	return i.lease(secret, role, order.Target.Namespace)
+		"extra_annotations":             map[string]string{"writ.dev/order": o.ID, "writ.dev/request": o.RequestID},
+	}, nil
 }
 
-// lease checks what Vault gave before anybody uses it.
-func (i *Issuer) lease(secret *api.Secret, role, namespace string) (*credentials.Lease, error) {
+// lease is what Vault gave, and how to give it back: the identity is deleted from the cluster, and the role with it where
+// that failed before.
+func (i *Issuer) lease(secret *api.Secret, left error, role string) (*credentials.Lease, error) {
 	if secret == nil || secret.LeaseID == "" {
 		return nil, errors.New("vault: the answer holds no lease")
 	}
 	token, _ := secret.Data["service_account_token"].(string)
-	got, _ := secret.Data["service_account_namespace"].(string)
-	end := time.Now().Add(time.Duration(secret.LeaseDuration) * time.Second)
-	lease := credentials.NewLease("vault", secret.LeaseID, token, end, func(ctx context.Context) error {
-		return i.revoke(ctx, secret.LeaseID, role)
-	})
-	if token == "" || got != namespace {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		return nil, errors.Join(fmt.Errorf("%w: vault answered for namespace %q, wanted %q", credentials.ErrRefused, got, namespace), lease.Revoke(ctx))
-	}
-	return lease, nil
-}
-
-// revoke ends the lease, which deletes the identity from the cluster, and removes the role. Doing it again is no error.
-func (i *Issuer) revoke(ctx context.Context, leaseID, role string) error {
-	if err := i.login(ctx); err != nil {
+	end := i.session.bounded(time.Now().Add(time.Duration(secret.LeaseDuration) * time.Second))
+	return credentials.NewLease("vault", secret.LeaseID, token, end, func(ctx context.Context) error {
+		_, err := i.session.write(ctx, 0, "revoking a lease", "sys/leases/revoke", map[string]any{"lease_id": secret.LeaseID, "sync": true})
+		if left != nil {
+			err = errors.Join(err, i.remove(ctx, role))
+		}
 		return err
-	}
-	_, err := i.client.Logical().WriteWithContext(ctx, "sys/leases/revoke", map[string]any{"lease_id": leaseID, "sync": true})
-	if err != nil {
-		return explain("revoking a lease", err)
-	}
-	if _, err := i.client.Logical().DeleteWithContext(ctx, role); err != nil {
-		return explain("removing a role", err)
+	}), nil
+}
+
+// check judges what Vault gave before anybody uses it.
+func check(secret *api.Secret, lease *credentials.Lease, namespace string, life time.Duration) error {
+	token, _ := secret.Data["service_account_token"].(string)
+	got, _ := secret.Data["service_account_namespace"].(string)
+	ends := time.Until(lease.Expires)
+	switch {
+	case token == "":
+		return fmt.Errorf("%w: vault's answer holds no token", credentials.ErrRefused)
+	case got != namespace:
+		return fmt.Errorf("%w: vault answered for namespace %q, wanted %q", credentials.ErrRefused, got, namespace)
+	case ends < life:
+		return fmt.Errorf("%w: vault's credential lives %s, the action may take %s", credentials.ErrRefused, ends.Round(time.Second), life)
+	case ends > max(life, least)+time.Minute:
+		return fmt.Errorf("%w: vault's credential lives %s, asked were %s", credentials.ErrRefused, ends.Round(time.Second), max(life, least))
 	}
 	return nil
 }
 
-// login trades the SVID for a Vault token, where there is none or it ends soon.
-func (i *Issuer) login(ctx context.Context) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if time.Until(i.until) > ahead {
-		return nil
-	}
-	secret, err := i.client.Logical().WriteWithContext(ctx, "auth/cert/login", map[string]any{"name": loginName(i.cluster)})
-	if err != nil {
-		return explain("logging in as cluster "+i.cluster, err)
-	}
-	if secret == nil || secret.Auth == nil {
-		return errors.New("vault: the login's answer holds no token")
-	}
-	i.client.SetToken(secret.Auth.ClientToken)
-	i.until = time.Now().Add(time.Duration(secret.Auth.LeaseDuration) * time.Second)
-	return nil
+// remove deletes the engine's role, also when whoever asked for the credential has given up.
+func (i *Issuer) remove(ctx context.Context, role string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return i.session.delete(ctx, "removing a role", role)
 }
 
-// explain makes one line of Vault's answer. What is forbidden or malformed stays so; a sealed or unreachable Vault may be back.
-func explain(doing string, err error) error {
-	var answer *api.ResponseError
-	if !errors.As(err, &answer) {
-		return fmt.Errorf("vault: %s: %w", doing, err)
+// nameable is what may stand in a path of Vault, and what its engine takes as a name.
+var nameable = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]{0,126}[A-Za-z0-9])?$`)
+
+// roleName is the engine's role of one bundle.
+func roleName(b bundle.Bundle) (string, error) {
+	if !nameable.MatchString(b.ID) {
+		return "", fmt.Errorf("%w: the bundle's ID is no name of a role", credentials.ErrRefused)
 	}
-	said := "status " + fmt.Sprint(answer.StatusCode)
-	if len(answer.Errors) > 0 {
-		said = answer.Errors[0]
-	}
-	switch answer.StatusCode {
-	case http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound:
-		return fmt.Errorf("%w: vault: %s: %s", credentials.ErrRefused, doing, said)
-	case http.StatusServiceUnavailable:
-		return fmt.Errorf("vault is sealed or starting: %s: %s", doing, said)
-	}
-	return fmt.Errorf("vault: %s: %s", doing, said)
+	return "writ-" + b.ID, nil
 }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int64(d.Seconds())) }

@@ -13,8 +13,16 @@ func kind(apiVersion, kind string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: apiVersion, Kind: kind}
 }
 
+// account is one whose token no pod gets by itself.
 func account(namespace, name string) *corev1.ServiceAccount {
-	return &corev1.ServiceAccount{TypeMeta: kind("v1", "ServiceAccount"), ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	return &corev1.ServiceAccount{TypeMeta: kind("v1", "ServiceAccount"), ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		AutomountServiceAccountToken: new(bool)}
+}
+
+// mounted is an account whose pods get its token.
+func mounted(a *corev1.ServiceAccount) *corev1.ServiceAccount {
+	*a.AutomountServiceAccountToken = true
+	return a
 }
 
 // subject is a ServiceAccount of Writ's own namespace.

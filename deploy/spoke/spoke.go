@@ -12,6 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/writ-dev/writ/api/catalogue"
@@ -40,12 +41,10 @@ func Manifests(o Options) ([]byte, error) {
 	if len(o.Actions) == 0 {
 		o.Actions = catalogue.Names()
 	}
-	objects := append(base(), spokeRights()...)
-	for _, name := range o.Actions {
-		if catalogue.Actions()[name] == nil {
-			return nil, fmt.Errorf("the catalogue has no %q; it has %v", name, catalogue.Names())
-		}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
+	objects := append(base(), spokeRights()...)
 	if o.Vault {
 		objects = append(objects, vaultRights(o)...)
 	} else {
@@ -62,11 +61,32 @@ func Manifests(o Options) ([]byte, error) {
 	return out, nil
 }
 
+// check refuses what would give more than is meant. Who may make identities in a namespace may use those that are there: so
+// Writ's own namespaces are never allowed, nor kube-system where Vault issues.
+func (o Options) check() error {
+	for _, name := range o.Actions {
+		if catalogue.Actions()[name] == nil {
+			return fmt.Errorf("the catalogue has no %q; it has %v", name, catalogue.Names())
+		}
+	}
+	for _, namespace := range o.Namespaces {
+		switch {
+		case len(validation.IsDNS1123Label(namespace)) > 0:
+			return fmt.Errorf("%q is no name of a namespace", namespace)
+		case namespace == SystemNamespace, namespace == tokenrequest.Namespace:
+			return fmt.Errorf("actions cannot be allowed in %s: it is Writ's own", namespace)
+		case namespace == metav1.NamespaceSystem && o.Vault:
+			return fmt.Errorf("actions cannot be allowed in %s where Vault issues: it could use every account there", namespace)
+		}
+	}
+	return nil
+}
+
 func base() []runtime.Object {
 	return []runtime.Object{
 		&corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: SystemNamespace}},
 		&corev1.Namespace{TypeMeta: kind("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: tokenrequest.Namespace}},
-		account(SystemNamespace, SpokeAccount),
+		mounted(account(SystemNamespace, SpokeAccount)),
 	}
 }
 
@@ -89,9 +109,9 @@ func actionRights(o Options) []runtime.Object {
 	for _, name := range o.Actions {
 		accounts = append(accounts, tokenrequest.Account(name))
 		objects = append(objects, account(tokenrequest.Namespace, tokenrequest.Account(name)))
+		who := rbacv1.Subject{Kind: "ServiceAccount", Namespace: tokenrequest.Namespace, Name: tokenrequest.Account(name)}
 		for _, namespace := range o.Namespaces {
-			objects = append(objects, namespaced(namespace, tokenrequest.Account(name), rbacv1.Subject{Kind: "ServiceAccount", Namespace: tokenrequest.Namespace, Name: tokenrequest.Account(name)},
-				Rules(catalogue.Actions()[name]))...)
+			objects = append(objects, namespaced(namespace, who.Name, who, Rules(catalogue.Actions()[name]))...)
 		}
 	}
 	return append(objects, namespaced(tokenrequest.Namespace, SpokeAccount, subject(SpokeAccount), []rbacv1.PolicyRule{
@@ -100,12 +120,13 @@ func actionRights(o Options) []runtime.Object {
 }
 
 // vaultRights lets Vault make, in the allowed namespaces, identities with any part of what the allowed actions need. It may
-// grant that because it has it itself; it may neither escalate nor bind what it has not.
+// grant that because it has it itself; it may neither escalate nor bind what it has not. Kubernetes cannot bind "create" to
+// names: Vault may also ask for tokens of other accounts in these namespaces, which its policy for spokes does not let through.
 func vaultRights(o Options) []runtime.Object {
 	rules := []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"create", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}},
-		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "rolebindings"}, Verbs: []string{"create", "delete", "update"}},
+		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "rolebindings"}, Verbs: []string{"create", "delete"}},
 	}
 	for _, name := range o.Actions {
 		rules = append(rules, Rules(catalogue.Actions()[name])...)
