@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,8 +21,10 @@ func TestTesseraFsck(t *testing.T) {
 	require.NoError(t, err)
 	file := filepath.Join(dir, "printed")
 	require.NoError(t, os.WriteFile(file, []byte(key), 0o644))
+	program, err := exec.Command("../../../tools/tool", "thirdparty", "github.com/transparency-dev/tessera/cmd/fsck").Output()
+	require.NoError(t, err)
 	fsck := func() string {
-		out, err := exec.CommandContext(t.Context(), "go", "tool", "fsck", "--ui=false", "--storage_url=file://"+folder+"/", "--public_key="+file).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), strings.TrimSpace(string(program)), "--ui=false", "--storage_url=file://"+folder+"/", "--public_key="+file).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		return string(out)
 	}
