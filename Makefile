@@ -22,15 +22,15 @@ help: ## list the targets
 
 .PHONY: build
 build: ## compile writ, writ-hub and writ-spoke into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X github.com/writ-dev/writ/internal/release.version=$(VERSION)' -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
 
 .PHONY: test
 test: tools ## run every test, on real API servers and a real Vault
 	@tools/test/run $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: race
-race: tools ## run every test under the race detector (RACE_FLAGS=-short: those that need no cluster)
-	@CGO_ENABLED=1 tools/test/run -race $(RACE_FLAGS) $(PACKAGES)
+race: tools ## run the tests under the race detector (RACE_FLAGS=-short: those that need no cluster)
+	@CGO_ENABLED=1 tools/test/run -race $(RACE_FLAGS) $$(go list $(PACKAGES) | grep -v /e2e)
 
 .PHONY: lint
 lint: ## hold the code to the linters, the layers and the programs' weight

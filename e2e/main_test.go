@@ -2,7 +2,10 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,9 +13,31 @@ import (
 	"github.com/writ-dev/writ/e2e/fleet"
 )
 
+// bin is the folder of writ, writ-hub and writ-spoke, as they are in the tree now.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(build(m)) }
+
+func build(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "writ-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	command := exec.CommandContext(context.Background(), "go", "build", "-o", dir, "../cmd/writ", "../cmd/writ-hub", "../cmd/writ-spoke")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
 func start(t *testing.T, o fleet.Options) *fleet.Fleet {
 	t.Helper()
-	o.Dir, o.Bin, o.Progress = t.TempDir(), "../bin", os.Stderr
+	o.Dir, o.Bin, o.Progress = t.TempDir(), bin, os.Stderr
 	f, err := fleet.Start(t.Context(), o)
 	t.Cleanup(func() {
 		if t.Failed() {
