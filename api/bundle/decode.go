@@ -8,8 +8,9 @@ import (
 	"io"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
-	"github.com/writ-dev/writ/api/refusal"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/writ-dev/writ/api/refusal"
 )
 
 // Limits, checked before anything is parsed or verified.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/trust"
-	"github.com/writ-dev/writ/api/trust/trustfile"
+	"github.com/writ-dev/writ/api/trustfile"
 	"github.com/writ-dev/writ/hub/audit"
 	"github.com/writ-dev/writ/hub/enrol"
 	"github.com/writ-dev/writ/hub/gateway"

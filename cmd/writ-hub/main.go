@@ -29,8 +29,9 @@ func main() {
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, *path, log); err != nil && !errors.Is(err, context.Canceled) {
+	err := serve(ctx, *path, log)
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "writ-hub:", err)
 		os.Exit(1)
 	}

@@ -31,8 +31,9 @@ func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, *path, log); err != nil && !errors.Is(err, context.Canceled) {
+	err := serve(ctx, *path, log)
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "writ-spoke:", err)
 		os.Exit(1)
 	}

@@ -91,7 +91,7 @@ func spokeName(cluster string) string { return "writ-spoke-" + cluster }
 // StartSpoke starts the spoke of a cluster with its state as it is, and returns once the hub sees it connected.
 func (f *Fleet) StartSpoke(ctx context.Context, name string, env ...string) error {
 	began := time.Now().Add(-time.Second).Truncate(time.Second)
-	p, err := f.run(spokeName(name), []string{"--config", f.file("spoke-" + name + ".yaml")}, append(f.Options.Spoke, env...))
+	p, err := f.run(spokeName(name), []string{"--config", f.file("spoke-" + name + ".yaml")}, append(f.Spoke, env...))
 	if err != nil {
 		return err
 	}

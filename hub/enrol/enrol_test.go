@@ -347,11 +347,11 @@ func TestReturn(t *testing.T) {
 	next := newSpoke(t)
 	csr, err := identity.Request(next.key)
 	require.NoError(t, err)
-	make := func(by spoke, cluster string, at time.Time) *writv1.ReturnRequest {
+	returning := func(by spoke, cluster string, at time.Time) *writv1.ReturnRequest {
 		return &writv1.ReturnRequest{Cluster: cluster, Csr: csr, At: timestamppb.New(at), Version: &writv1.Version{Capability: capability.Current},
 			Signature: ed25519.Sign(by.receipt, identity.ReturnProof(cluster, at, csr))}
 	}
-	good := make(s, "east", w.clock())
+	good := returning(s, "east", w.clock())
 	response, err := w.client.Return(t.Context(), good)
 	require.NoError(t, err)
 	require.Equal(t, "spiffe://writ.test/cluster/east", leafOf(t, response.GetChain()).URIs[0].String())
@@ -360,9 +360,9 @@ func TestReturn(t *testing.T) {
 	otherKey.Csr, err = identity.Request(newSpoke(t).key)
 	require.NoError(t, err)
 	for name, request := range map[string]*writv1.ReturnRequest{
-		"another receipt key": make(next, "east", w.clock()),
-		"unknown cluster":     make(s, "west", w.clock()),
-		"old":                 make(s, "east", w.clock().Add(-time.Hour)),
+		"another receipt key": returning(next, "east", w.clock()),
+		"unknown cluster":     returning(s, "west", w.clock()),
+		"old":                 returning(s, "east", w.clock().Add(-time.Hour)),
 		"another CSR":         otherKey,
 		"empty":               {},
 	} {
@@ -370,7 +370,7 @@ func TestReturn(t *testing.T) {
 		require.ErrorContains(t, err, "ProofWrong", name)
 	}
 	require.NoError(t, w.Forget(t.Context(), "east"))
-	_, err = w.client.Return(t.Context(), make(s, "east", w.clock()))
+	_, err = w.client.Return(t.Context(), returning(s, "east", w.clock()))
 	require.ErrorContains(t, err, "ProofWrong")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/api/refusal"
@@ -174,7 +175,7 @@ func (g *Gateway) commit(ctx context.Context, r *Record, out outcome) error {
 		ops = append(ops, g.release(ctx, r)...)
 	}
 	if out.result != Waiting {
-		next.Steps = append(r.Steps[:len(r.Steps):len(r.Steps)],
+		next.Steps = append(slices.Clip(r.Steps), // the record that was read stays as it is
 			Taken{Step: r.Next, Result: out.result, Detail: out.detail, Entered: r.Entered, Left: now})
 		next.Entered = now
 	}

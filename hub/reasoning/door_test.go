@@ -55,11 +55,11 @@ func hubCluster(t *testing.T) (admin dynamic.Interface, class *rest.Config) {
 		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
 		for {
 			object := &unstructured.Unstructured{}
-			if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
+			err := decoder.Decode(&object.Object)
+			if errors.Is(err, io.EOF) {
 				break
-			} else {
-				require.NoError(t, err)
 			}
+			require.NoError(t, err)
 			if object.Object != nil {
 				create(t, admin, mapper, object)
 			}

@@ -171,7 +171,7 @@ func (c *cluster) Undelivered(_ context.Context, visit func(writv1.Acknowledge_K
 	defer c.mu.Unlock()
 	for _, u := range c.undelivered {
 		var kind, id string
-		fmt.Sscan(u, &kind, &id)
+		_, _ = fmt.Sscan(u, &kind, &id)
 		visit(kinds[kind], id, []byte("envelope"))
 	}
 	return nil

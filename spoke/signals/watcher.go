@@ -79,7 +79,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			}
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // being stopped is no fault
 		}
 		if !expired(err) {
 			w.log.WarnContext(ctx, "deployments cannot be watched, will try again", "error", err)

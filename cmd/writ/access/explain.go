@@ -11,6 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// justDefined is in what admission policies say of a kind whose schema they have not got yet.
+const justDefined = "There can be a delay between when CustomResourceDefinitions are created"
+
 // Explain turns what the API server or the way to it says into one line that says what to do. Other errors stay as they are.
 func Explain(err error) error {
 	var unreachable *url.Error
@@ -31,6 +34,8 @@ func explainStatus(err error, status metav1.Status) error {
 	switch {
 	case apierrors.IsUnauthorized(err):
 		return errors.New("the hub's API server does not know you: check the credentials in the kubeconfig")
+	case strings.Contains(status.Message, justDefined):
+		return errors.New("the hub's cluster has only just been told of Writ's objects: try again in a few seconds")
 	case byPolicy:
 		return fmt.Errorf("refused at admission: %s", policy)
 	case apierrors.IsForbidden(err):

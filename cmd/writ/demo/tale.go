@@ -88,10 +88,9 @@ func (t *tale) decide(ctx context.Context) error {
 	defer cancel()
 	var list v1alpha1.ActionRequestList
 	for len(list.Items) == 0 {
-		if err := t.fleet.Client.List(wait, &list); err != nil {
-			return fmt.Errorf("no signal led to a request within %s: %w", stepWithin, err)
+		if err := t.fleet.Client.List(wait, &list); err != nil || !pause(wait, 20*time.Millisecond) {
+			return fmt.Errorf("no signal led to a request within %s", stepWithin)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	r := &list.Items[0]
 	t.screen.done(from, "signal    east's spoke: DeploymentNotProgressing, shop/%s", broken)
@@ -201,11 +200,21 @@ func (t *tale) heal(ctx context.Context) error {
 func (t *tale) trace(ctx context.Context) error {
 	t.screen.chapter("One trace, " + t.request.Status.TraceID)
 	deadline := time.Now().Add(spansWithin)
-	for !complete(t.spans.trace(t.request.Status.TraceID)) && time.Now().Before(deadline) && ctx.Err() == nil {
-		time.Sleep(50 * time.Millisecond)
+	for !complete(t.spans.trace(t.request.Status.TraceID)) && time.Now().Before(deadline) && pause(ctx, 50*time.Millisecond) {
+		continue
 	}
 	t.screen.says("%s", tree(t.spans.trace(t.request.Status.TraceID)))
 	return nil
+}
+
+// pause waits; false where the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // complete reports whether the first and the last span of both processes have come.

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/printers"
@@ -48,34 +49,47 @@ func Flag(command *cobra.Command, into *string, formats ...string) {
 // Object prints an object or a list; the table is made where it is wanted.
 func Object(out io.Writer, format string, object runtime.Object, table func() *metav1.Table) error {
 	if format == Table || format == Wide {
-		return printers.NewTablePrinter(printers.PrintOptions{Wide: format == Wide}).PrintObj(plainTable(table()), out)
+		return Rows(out, format, table())
 	}
 	scheme := access.Scheme()
 	if err := typed(scheme, object); err != nil {
 		return err
 	}
-	var printer printers.ResourcePrinter
+	var text bytes.Buffer
+	var err error
 	switch format {
 	case JSON:
-		printer = &printers.JSONPrinter{}
+		err = (&printers.OmitManagedFieldsPrinter{Delegate: &printers.JSONPrinter{}}).PrintObj(object, &text)
 	case YAML:
-		printer = &printers.YAMLPrinter{}
+		err = (&printers.OmitManagedFieldsPrinter{Delegate: &printers.YAMLPrinter{}}).PrintObj(object, &text)
 	case Name:
-		printer = &printers.NamePrinter{}
+		err = names(object, &text)
 	default:
-		return fmt.Errorf("output %q is unknown", format)
+		err = fmt.Errorf("output %q is unknown", format)
 	}
-	var text bytes.Buffer
-	printer = &printers.OmitManagedFieldsPrinter{Delegate: printer}
-	if err := printer.PrintObj(object, &text); err != nil {
+	if err != nil {
 		return err
 	}
 	if format == JSON {
-		_, err := out.Write(Escape(text.Bytes()))
+		_, err = out.Write(Escape(text.Bytes()))
 		return err
 	}
-	_, err := io.WriteString(out, lines(text.String()))
+	_, err = io.WriteString(out, Lines(text.String()))
 	return err
+}
+
+// names prints the name of an object, or of each of a list.
+func names(object runtime.Object, out io.Writer) error {
+	printer := &printers.NamePrinter{}
+	if !meta.IsListType(object) {
+		return printer.PrintObj(object, out)
+	}
+	return meta.EachListItem(object, func(o runtime.Object) error { return printer.PrintObj(o, out) })
+}
+
+// Rows prints a table.
+func Rows(out io.Writer, format string, table *metav1.Table) error {
+	return printers.NewTablePrinter(printers.PrintOptions{Wide: format == Wide}).PrintObj(plainTable(table), out)
 }
 
 // typed writes kind and version into an object and the items of a list: the client leaves them out.
@@ -101,8 +115,8 @@ func Plain(text string) string {
 	}, text)
 }
 
-// lines is Plain, except for line breaks and tabs.
-func lines(text string) string {
+// Lines is Plain, except for line breaks and tabs.
+func Lines(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 			return unicode.ReplacementChar

@@ -68,6 +68,7 @@ func known(command *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	command.SuggestionsMinimumDistance = 2
 	problem := fmt.Sprintf("%s has no command %q", command.CommandPath(), args[0])
 	if near := command.SuggestionsFor(args[0]); len(near) > 0 {
 		problem += "; did you mean " + strings.Join(near, " or ") + "?"

@@ -26,7 +26,7 @@ func startGuard(group int) (*guard, error) {
 	cmd.Stdin = read
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		write.Close()
+		_ = write.Close()
 		return nil, fmt.Errorf("guard: %w", err)
 	}
 	return &guard{cmd: cmd, pipe: write}, nil

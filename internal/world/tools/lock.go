@@ -26,7 +26,7 @@ func lock(ctx context.Context, path string, bar *progress) (unlock func(), err e
 			return func() { _ = f.Close() }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			f.Close()
+			_ = f.Close()
 			return nil, fmt.Errorf("tools: lock %s: %w", path, err)
 		}
 		if !waited {
@@ -35,7 +35,7 @@ func lock(ctx context.Context, path string, bar *progress) (unlock func(), err e
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			f.Close()
+			_ = f.Close()
 			return nil, fmt.Errorf("tools: waiting for %s: %w", path, ctx.Err())
 		}
 	}

@@ -30,11 +30,12 @@ func main() {
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
 	err := run(ctx, *compile, *count, *prefix, *dir, *workloads)
+	stopped := ctx.Err() != nil
+	cancel()
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
+	case stopped:
 		fmt.Fprintln(os.Stderr, "clusters: interrupted")
 		os.Exit(130)
 	default:

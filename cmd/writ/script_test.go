@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writ-dev/writ/api/v1alpha1"
+	"github.com/writ-dev/writ/spoke/enrol"
+)
+
+var scripts atomic.Int32
+
+// setUp gives a script a namespace of its own, $NS, and makes it the administrator until it says "as".
+func (h *hub) setUp(e *testscript.Env) error {
+	namespace := "script-" + strconv.Itoa(int(scripts.Add(1)))
+	e.Setenv("NS", namespace)
+	e.Setenv("KUBECONFIG", h.Kubeconfig())
+	e.Setenv("HUB", h.dir)
+	e.Setenv("TZ", "UTC")
+	if err := h.admin.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return err
+	}
+	return writeStatuses(e.WorkDir)
+}
+
+func (h *hub) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"as": h.as, "status": h.status, "count": h.count, "token": h.token, "joined": h.joined,
+	}
+}
+
+// as USER: the commands that follow are that user's.
+func (h *hub) as(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := h.KubeconfigFor(args[0], nil)
+	ts.Check(err)
+	ts.Setenv("KUBECONFIG", path)
+}
+
+// status REQUEST FILE: what a hub writes into the status of a request.
+func (h *hub) status(ts *testscript.TestScript, _ bool, args []string) {
+	object := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NS"), Name: args[0]}}
+	patch := `{"status":` + ts.ReadFile(args[1]) + `}`
+	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, []byte(patch))))
+}
+
+// joined CLUSTER: what a hub writes once a spoke has enrolled.
+func (h *hub) joined(ts *testscript.TestScript, _ bool, args []string) {
+	object := &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: args[0]}}
+	patch := []byte(`{"status":{"phase":"Joined","connected":true,"clusterUID":"0a1b","spokeVersion":"v0.1.0"}}`)
+	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// count KIND N: how many objects of the kind are in the script's namespace.
+func (h *hub) count(ts *testscript.TestScript, _ bool, args []string) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(args[0]))
+	ts.Check(h.admin.List(context.Background(), list, client.InNamespace(ts.Getenv("NS"))))
+	if strconv.Itoa(len(list.Items)) != args[1] {
+		ts.Fatalf("%d of kind %s, wanted %s", len(list.Items), args[0], args[1])
+	}
+}
+
+// token CLUSTER FILE: the hub has the digest of the token in the join file; "!" that it has not.
+func (h *hub) token(ts *testscript.TestScript, not bool, args []string) {
+	join, err := enrol.ParseJoin([]byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+	var object v1alpha1.Cluster
+	err = h.admin.Get(context.Background(), client.ObjectKey{Name: args[0]}, &object)
+	ts.Check(client.IgnoreNotFound(err))
+	sum := sha256.Sum256([]byte(join.Token))
+	if (object.Spec.Join.SHA256 == hex.EncodeToString(sum[:])) == not {
+		ts.Fatalf("the hub has %s", object.Spec.Join.SHA256)
+	}
+	raw, err := json.Marshal(object)
+	ts.Check(err)
+	if strings.Contains(string(raw), join.Token) {
+		ts.Fatalf("the token itself is on the hub")
+	}
+}
+
+func writeJSON(dir, name string, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name), raw, 0o600)
+}

@@ -1,0 +1,95 @@
+package trust
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/cmd/writ/show"
+)
+
+// listed is one role as JSON shows it.
+type listed struct {
+	Role      trust.Role `json:"role"`
+	Threshold int        `json:"threshold"`
+	Keys      []key      `json:"keys"`
+}
+
+type key struct {
+	ID  string `json:"id"`
+	PEM string `json:"pem"`
+}
+
+// printRoot prints one role, or all where none is named.
+func printRoot(out io.Writer, root *trust.Root, role, format string) error {
+	if format == show.JSON && role == "" {
+		_, err := out.Write(show.Escape(root.Bytes()))
+		return err
+	}
+	roles := trust.Roles()
+	if role != "" {
+		roles = []trust.Role{trust.Role(role)}
+	}
+	var all []listed
+	for _, r := range roles {
+		one, err := list(root, r)
+		if err != nil {
+			return err
+		}
+		all = append(all, one)
+	}
+	switch format {
+	case pemFormat:
+		return printPEM(out, root, all[0])
+	case show.JSON:
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(all[0])
+	}
+	return show.Rows(out, format, table(root, all))
+}
+
+func printPEM(out io.Writer, root *trust.Root, role listed) error {
+	if len(role.Keys) == 0 {
+		return fmt.Errorf("the role %s has no keys in version %d of the trust root", role.Role, root.Version())
+	}
+	for _, k := range role.Keys {
+		if _, err := io.WriteString(out, k.PEM); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func list(root *trust.Root, role trust.Role) (listed, error) {
+	one := listed{Role: role, Threshold: root.Threshold(role), Keys: []key{}}
+	keys, err := root.Keys(role)
+	if err != nil {
+		return one, err
+	}
+	for _, k := range keys {
+		id, _ := k.KeyID()
+		text, err := publicPEM(k.Public())
+		if err != nil {
+			return one, err
+		}
+		one.Keys = append(one.Keys, key{id, text})
+	}
+	return one, nil
+}
+
+func table(root *trust.Root, all []listed) *metav1.Table {
+	rows := show.Columns("Version", "Role", "Threshold", "Key")
+	for _, role := range all {
+		if len(role.Keys) == 0 {
+			show.Row(rows, root.Version(), role.Role, role.Threshold, "- (nobody)")
+		}
+		for _, k := range role.Keys {
+			show.Row(rows, root.Version(), role.Role, fmt.Sprintf("%d of %d", role.Threshold, len(role.Keys)), k.ID)
+		}
+	}
+	return rows
+}

@@ -1,0 +1,134 @@
+// Package trust is the commands "writ trust ...": they make a trust root, and show the keys that it names.
+//
+// A trust root is shown only if its own signatures hold and it has not expired.
+package trust
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/api/trustfile"
+	"github.com/writ-dev/writ/cmd/writ/access"
+	"github.com/writ-dev/writ/cmd/writ/show"
+	"github.com/writ-dev/writ/cmd/writ/usage"
+)
+
+// hubInfo is where the hub publishes the trust root that it runs under.
+var hubInfo = client.ObjectKey{Namespace: "writ-system", Name: "writ-hub"}
+
+// pemFormat is public keys as standard tools take them (RFC 7468, section 13).
+const pemFormat = "pem"
+
+// New makes the command "trust" with its subcommands.
+func New(hub *access.Hub) *cobra.Command {
+	command := &cobra.Command{Use: "trust", Short: "Make a trust root, and see whom it names"}
+	command.AddCommand(newShow(hub), newInit())
+	return command
+}
+
+func newInit() *cobra.Command {
+	var dir string
+	command := &cobra.Command{
+		Use: "init", Short: "Make a trust root, its root keys, and the gateway's key",
+		Long: "Make a trust root, good for a year: three root keys of which two must sign, and one gateway key.\n\nNothing that exists is overwritten.",
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if dir == "" {
+				return usage.Errorf("--dir is missing")
+			}
+			now := time.Now()
+			if err := trustfile.Init(dir, now); err != nil {
+				return err
+			}
+			fmt.Fprintf(command.OutOrStdout(), "trust root made in %s, good until %s: 3 root keys of which 2 must sign, 1 gateway key\n"+
+				"next: move root-*.key away, each to another person or an offline store; the hub needs %s and %s alone\n",
+				dir, now.Add(trustfile.Life).Format(time.DateOnly), trustfile.RootFile, trustfile.GatewayFile)
+			return nil
+		},
+	}
+	command.Flags().StringVar(&dir, "dir", "", "folder to make them in")
+	_ = command.MarkFlagDirname("dir")
+	return command
+}
+
+func newShow(hub *access.Hub) *cobra.Command {
+	var file, role, format string
+	command := &cobra.Command{
+		Use: "show", Short: "Print the keys of the trust root",
+		Long: "Print the keys of the trust root that the hub publishes, or of a file.\n\n" +
+			"With -o json and no role it is printed as it is: TUF root metadata.",
+		Example: "  writ trust show --role gateway -o pem > gateway.pem",
+		Args:    cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if role != "" && !slices.Contains(trust.Roles(), trust.Role(role)) {
+				return usage.Errorf("role %q is none of %s", role, strings.Join(roleNames(), ", "))
+			}
+			if format == pemFormat && role == "" {
+				return usage.Errorf("-o pem needs --role: keys of different roles don't pool")
+			}
+			raw, err := read(command, hub, file)
+			if err != nil {
+				return err
+			}
+			root, err := trust.ParseRoot(raw, time.Now())
+			if err != nil {
+				return err
+			}
+			return printRoot(command.OutOrStdout(), root, role, format)
+		},
+	}
+	command.Flags().StringVar(&file, "file", "", "a file instead of what the hub publishes")
+	command.Flags().StringVar(&role, "role", "", "one of "+strings.Join(roleNames(), ", ")+" (default: all)")
+	_ = command.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
+	show.Flag(command, &format, show.Table, show.JSON, pemFormat)
+	return command
+}
+
+func roleNames() []string {
+	var names []string
+	for _, role := range trust.Roles() {
+		names = append(names, string(role))
+	}
+	return names
+}
+
+func read(command *cobra.Command, hub *access.Hub, file string) ([]byte, error) {
+	if file != "" {
+		return os.ReadFile(file)
+	}
+	c, err := hub.Client(command.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	return published(command.Context(), c)
+}
+
+func published(ctx context.Context, c client.Client) ([]byte, error) {
+	var info corev1.ConfigMap
+	err := c.Get(ctx, hubInfo, &info)
+	if access.NotFound(err) {
+		return nil, fmt.Errorf("the hub has not published its trust root (ConfigMap %s): see whether writ-hub runs, or pass --file", hubInfo)
+	}
+	return []byte(info.Data["root.json"]), access.Explain(err)
+}
+
+// publicPEM is a public key as RFC 7468 has it: without headers, with which OpenSSL refuses it.
+func publicPEM(public crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), nil
+}
