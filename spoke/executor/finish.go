@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
@@ -20,7 +21,7 @@ func (e *Executor) finish(ctx context.Context, a *attempt, no *refusal.Refusal) 
 	if receipt.Result == bundle.Applied {
 		watch = watchOf(a.decoded, receipt.FinishedAt)
 	}
-	if err := e.Journal.Finish(a.id(), envelope, watch); err != nil {
+	if err := e.keep(ctx, "receipt", func() error { return e.Journal.Finish(a.id(), envelope, watch) }); err != nil {
 		return err
 	}
 	e.trace(a, "receipt", receipt.FinishedAt, no)
@@ -81,7 +82,7 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 	}
 	envelope, err := bundle.Seal(ctx, bundle.OutcomeType, outcome, e.Receipts)
 	if err == nil {
-		err = e.Journal.Outcome(d.Bundle.ID, envelope)
+		err = e.keep(ctx, "outcome", func() error { return e.Journal.Outcome(d.Bundle.ID, envelope) })
 	}
 	if err != nil {
 		e.Log.ErrorContext(ctx, "outcome not written; the restart will observe again", "bundle", d.Bundle.ID, "error", err)
@@ -89,4 +90,15 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 	}
 	e.trace(&attempt{decoded: d}, "observe", entered, nil)
 	e.Uplink.Attested()
+}
+
+// keep writes what was signed into the journal, again and again while the disk has no room: what was done must be told.
+func (e *Executor) keep(ctx context.Context, what string, write func() error) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := write()
+		if !errors.Is(err, journal.ErrFull) || !e.sleep(ctx, pause) {
+			return err
+		}
+		e.Log.WarnContext(ctx, "will write again", "what", what, "error", err)
+	}
 }
