@@ -7,6 +7,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -66,26 +67,44 @@ type Parts struct {
 type Executor struct {
 	Parts
 	slots   chan struct{}
+	fatal   chan error // the journal is broken: nothing can be promised any more
 	running sync.WaitGroup
 	life    context.Context // ends with Run
 }
 
 // New makes an executor. Until Run it executes nothing.
 func New(parts Parts) *Executor {
-	return &Executor{Parts: parts, slots: make(chan struct{}, atOnce), life: context.Background()}
+	return &Executor{Parts: parts, slots: make(chan struct{}, atOnce), fatal: make(chan error, 1), life: context.Background()}
 }
 
 // Run takes up what was under way when the spoke stopped, and executes until the context ends. It returns once nothing of
-// its own is running.
-func (e *Executor) Run(ctx context.Context, ready func()) error {
+// its own is running: with an error where the journal broke, so that the spoke is started again and opens it anew.
+func (e *Executor) Run(ctx context.Context, ready func()) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	e.life = ctx
 	if err := e.resume(ctx); err != nil {
 		return err
 	}
 	ready()
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err = <-e.fatal:
+		cancel()
+	}
 	e.running.Wait()
-	return nil
+	return err
+}
+
+// broken notes an error of the journal after which it must be opened again.
+func (e *Executor) broken(err error) {
+	if !errors.Is(err, journal.ErrFailed) {
+		return
+	}
+	select {
+	case e.fatal <- err:
+	default:
+	}
 }
 
 // attempt is one bundle on its way through the steps; each step adds what it found.

@@ -96,6 +96,7 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 func (e *Executor) keep(ctx context.Context, what string, write func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := write()
+		e.broken(err)
 		if !errors.Is(err, journal.ErrFull) || !e.sleep(ctx, pause) {
 			return err
 		}

@@ -93,6 +93,7 @@ func (e *Executor) take(ctx context.Context, a *attempt, verdict *refusal.Refusa
 		err = e.Journal.Take(entry)
 	}
 	if err != nil {
+		e.broken(err)
 		e.Log.ErrorContext(ctx, "bundle not taken", "bundle", entry.BundleID, "error", err)
 		e.Uplink.Rejected(entry.Sequence, "JournalFailed", err.Error())
 	}

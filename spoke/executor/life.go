@@ -55,6 +55,7 @@ func (e *Executor) persist(ctx context.Context, a *attempt, s step) (*refusal.Re
 			e.trace(a, s.name, entered, no)
 			return no, nil
 		}
+		e.broken(err)
 		if errors.Is(err, errNever) || !e.sleep(ctx, pause) {
 			return nil, err
 		}
