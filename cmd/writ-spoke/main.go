@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"k8s.io/klog/v2"
 )
 
 // softMemory is where the garbage collector begins to work harder, in bytes, unless GOMEMLIMIT says otherwise.
@@ -30,6 +32,7 @@ func main() {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 
+	klog.SetSlogLogger(log) // what libraries say goes the same way
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := serve(ctx, *path, log)
 	stop()
