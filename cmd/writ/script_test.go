@@ -10,12 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -39,7 +41,7 @@ func (h *hub) setUp(e *testscript.Env) error {
 
 func (h *hub) commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"as": h.as, "status": h.status, "count": h.count, "token": h.token, "joined": h.joined,
+		"as": h.as, "status": h.status, "count": h.count, "token": h.token, "joined": h.joined, "answer": h.answer,
 	}
 }
 
@@ -55,6 +57,24 @@ func (h *hub) status(ts *testscript.TestScript, _ bool, args []string) {
 	object := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NS"), Name: args[0]}}
 	patch := `{"status":` + ts.ReadFile(args[1]) + `}`
 	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, []byte(patch))))
+}
+
+// answer N REQUEST FILE: once there are N approvals, the status becomes what a hub makes of them.
+func (h *hub) answer(ts *testscript.TestScript, _ bool, args []string) {
+	namespace, status := ts.Getenv("NS"), ts.ReadFile(args[2])
+	wanted, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ts.Defer(cancel)
+	go func() {
+		_ = wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			var approvals v1alpha1.ApprovalList
+			err := h.admin.List(ctx, &approvals, client.InNamespace(namespace))
+			return len(approvals.Items) >= wanted, err
+		})
+		object := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: args[1]}}
+		_ = h.admin.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(`{"status":`+status+`}`)))
+	}()
 }
 
 // joined CLUSTER: what a hub writes once a spoke has enrolled.

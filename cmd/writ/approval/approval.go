@@ -48,7 +48,8 @@ func newCommand(hub *access.Hub, verdict v1alpha1.Verdict, short string) *cobra.
 		Use:   string(verdict) + " REQUEST",
 		Short: short,
 		Long: short + ".\n\nShows the order as the hub judged it, and asks. REQUEST is a name, or NAMESPACE/NAME: agents have namespaces of their own.\n" +
-			"The approval names the order's digest: should the order change, it counts for nothing.",
+			"The approval names the order's digest: should the order change, it counts for nothing.\n\n" +
+			"What is shown is what the hub says of the order. Rendering it from the bytes that are signed comes with signed approvals (tier high).",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: request.Names(hub, v1alpha1.PhaseAwaitingApproval),
 		RunE: func(command *cobra.Command, args []string) error {
 			c, err := hub.Client(command.ErrOrStderr())
