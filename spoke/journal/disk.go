@@ -1,16 +1,12 @@
 package journal
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"path/filepath"
-	"strings"
-	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/writ-dev/writ/internal/badgerdb"
 )
 
 // memTable is how much is kept in memory before it becomes a file, in bytes. Badger takes 15 % of it in one transaction,
@@ -39,33 +35,8 @@ func settings(dir string, log *slog.Logger) badger.Options {
 		WithValueThreshold(MaxEnvelope + 1<<10).WithValueLogFileSize(1 << 20).
 		WithNumCompactors(2).WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(4).
 		WithMetricsEnabled(false).
-		WithLogger(logger{log})
+		WithLogger(badgerdb.Logger(log))
 }
 
-// roomFor checks that a disk has a number of bytes free. A folder that does not exist yet is judged by its parents.
-func roomFor(dir string, bytes uint64) error {
-	var disk syscall.Statfs_t
-	err := syscall.Statfs(dir, &disk)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
-		return roomFor(filepath.Dir(dir), bytes)
-	}
-	if err != nil {
-		return fmt.Errorf("ask for the room on the disk of %s: %w", dir, err)
-	}
-	if free := disk.Bavail * uint64(disk.Bsize); free < bytes {
-		return fmt.Errorf("%w: %d MiB free on the disk of %s, %d MiB must stay free", ErrFull, free>>20, dir, bytes>>20)
-	}
-	return nil
-}
-
-// logger passes what Badger has to say of importance to slog.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Errorf(format string, args ...any) { l.log.Error(line(format, args), "part", "badger") }
-func (l logger) Warningf(format string, args ...any) {
-	l.log.Warn(line(format, args), "part", "badger")
-}
-func (l logger) Infof(format string, args ...any) { l.log.Debug(line(format, args), "part", "badger") }
-func (l logger) Debugf(string, ...any)            {}
-
-func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }
+// roomFor checks that a disk has a number of bytes free.
+func roomFor(dir string, bytes uint64) error { return badgerdb.RoomFor(dir, bytes, ErrFull) }
