@@ -75,7 +75,7 @@ func started(t *testing.T, name string) *cluster.Cluster {
 	if c := clusters.started[name]; c != nil {
 		return c
 	}
-	c, err := cluster.Start(context.Background(), cluster.Options{Name: name, Progress: os.Stderr}) //nolint:usetesting // outlives the test
+	c, err := cluster.Start(context.Background(), cluster.Options{Name: name, Progress: os.Stderr}) // outlives the test
 	require.NoError(t, err)
 	if clusters.started == nil {
 		clusters.started = map[string]*cluster.Cluster{}

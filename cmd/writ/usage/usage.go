@@ -28,7 +28,7 @@ func Errorf(format string, args ...any) error { return &Error{problem: fmt.Sprin
 // Strict has every command below root answer a wrong command line with an Error, and a command that only groups others
 // refuse what it does not know.
 func Strict(root *cobra.Command) {
-	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return at(command, err) })
+	root.SetFlagErrorFunc(at)
 	strict(root)
 }
 
