@@ -7,8 +7,6 @@ package trust
 
 import (
 	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -110,24 +108,6 @@ func (r *Root) Verifiers(role Role) ([]dsse.Verifier, error) {
 		verifiers[i] = key
 	}
 	return verifiers, nil
-}
-
-// PEM prints the keys of a role as PKIX public keys, for standard tools.
-func (r *Root) PEM(role Role) ([]byte, error) {
-	keys, err := r.Keys(role)
-	if err != nil {
-		return nil, err
-	}
-	var out []byte
-	for _, key := range keys {
-		der, err := x509.MarshalPKIXPublicKey(key.Public())
-		if err != nil {
-			return nil, err
-		}
-		id, _ := key.KeyID()
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Headers: map[string]string{"Key-Id": id}, Bytes: der})...)
-	}
-	return out, nil
 }
 
 // KeyID is the ID that a public key has in a trust root.

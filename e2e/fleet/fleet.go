@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -168,10 +170,28 @@ func (f *Fleet) prepareHub(ctx context.Context) error {
 		[]byte(hubManifests)); err != nil {
 		return err
 	}
+	if err := f.awaitAdmission(ctx); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(f.file("playbooks"), 0o700); err != nil {
 		return err
 	}
 	return os.WriteFile(f.file("playbooks", "rollback.yaml"), []byte(playbook), 0o600)
+}
+
+// awaitAdmission waits until the admission policies know the kinds that were defined a moment ago: until then they fail closed.
+func (f *Fleet) awaitAdmission(ctx context.Context) error {
+	probe := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "probe"}, Spec: v1alpha1.ActionRequestSpec{
+		Cluster: "none", Action: "none", Target: v1alpha1.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "none", Name: "none"}}}
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startWithin, true, func(ctx context.Context) (bool, error) {
+		last = f.Client.Create(ctx, probe.DeepCopy(), client.DryRunAll)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the hub's admission policies are not in force: %w", last)
+	}
+	return nil
 }
 
 func (f *Fleet) file(path ...string) string {
