@@ -6,6 +6,7 @@ package credentialstest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -81,14 +82,17 @@ func (s *Scene) populate(t testing.TB, namespace, name string) {
 	require.NoError(t, err)
 }
 
-// Verified is a verified bundle for the Deployment Checkout in a namespace.
+// Verified is a verified bundle for the Deployment Checkout in a namespace, of a request of its own.
 func (s *Scene) Verified(t testing.TB, action, namespace, parameters string) trust.Verified {
 	t.Helper()
 	live, err := s.Admin.AppsV1().Deployments(namespace).Get(t.Context(), Checkout, metav1.GetOptions{})
 	require.NoError(t, err)
 	target := catalogue.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: Checkout, UID: string(live.UID)}
 	facts := catalogue.Facts{UID: target.UID, Generation: live.Generation, ObservedGeneration: live.Generation, Replicas: 3, ReadyReplicas: 3}
-	return s.Fixture.Verified(s.Fixture.OrderFor(action, target, facts, parameters))
+	order := s.Fixture.OrderFor(action, target, facts, parameters)
+	order.RequestID = fmt.Sprintf("%s-%d", action, s.Fixture.Sequence+1)
+	order.ID = "order-" + order.RequestID
+	return s.Fixture.Verified(order)
 }
 
 // Account returns the configuration of a client that is a ServiceAccount of the cluster.
@@ -108,7 +112,7 @@ func (s *Scene) Anonymous() *rest.Config {
 	return config
 }
 
-// Identities counts what makes a credential in a namespace: Roles, RoleBindings and ServiceAccounts, by their names.
+// Identities lists what makes a credential in a namespace: Roles, RoleBindings and ServiceAccounts, by their names.
 func (s *Scene) Identities(ctx context.Context, t testing.TB, namespace string) (names []string) {
 	t.Helper()
 	roles, err := s.Admin.RbacV1().Roles(namespace).List(ctx, metav1.ListOptions{})

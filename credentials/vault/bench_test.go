@@ -1,0 +1,59 @@
+package vault_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/writ-dev/writ/internal/world/worldtest"
+)
+
+// refill is how long the engine's client needs to have its tokens back: HashiCorp's engine (0.12) calls the API server by
+// client-go's default of 5 calls a second to an API group, in bursts of 10, and a credential costs four calls to RBAC.
+const refill = 850 * time.Millisecond
+
+// BenchmarkIssue is one credential, and giving it back, when the engine is not throttling itself.
+func BenchmarkIssue(b *testing.B) { benchmark(b, refill) }
+
+// BenchmarkIssueBackToBack shows the engine's own throttle: at most 1.25 credentials a second for one mount.
+func BenchmarkIssueBackToBack(b *testing.B) { benchmark(b, 0) }
+
+func benchmark(b *testing.B, pause time.Duration) {
+	s := newScene(b, worldtest.Vault(b))
+	s.setup(b, "east")
+	i := s.spoke(b, "east")
+	v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
+	var issuing, revoking []time.Duration
+	cycle := func() {
+		from := time.Now()
+		lease, err := i.Issue(b.Context(), v, life)
+		if err != nil {
+			b.Fatal(err)
+		}
+		issued := time.Now()
+		if err := lease.Revoke(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		issuing, revoking = append(issuing, issued.Sub(from)), append(revoking, time.Since(issued))
+		rest(b.Context(), pause)
+	}
+	cycle() // the first one logs in
+	issuing, revoking = nil, nil
+	for b.Loop() {
+		cycle()
+	}
+	b.ReportMetric(p50(issuing), "ms/issue-p50")
+	b.ReportMetric(p50(revoking), "ms/revoke-p50")
+}
+
+func rest(ctx context.Context, pause time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	<-ctx.Done()
+}
+
+func p50(all []time.Duration) float64 {
+	slices.Sort(all)
+	return float64(all[len(all)/2].Microseconds()) / 1000
+}
