@@ -139,6 +139,7 @@ func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err erro
 	if err != nil {
 		return nil, err
 	}
+	enrolment.Refresh = front.Refresh
 	presence := intake.NewPresence(front, func(ctx context.Context, name string) (string, bool, error) {
 		cluster, ok, err := enrolment.Get(ctx, name)
 		if !ok || err != nil {

@@ -48,8 +48,11 @@ type Parts struct {
 	CA          *identity.CA
 	TrustDomain spiffeid.TrustDomain
 	Recorder    Recorder
-	Log         *slog.Logger
-	Now         func() time.Time
+	// Refresh has what people declared about a cluster taken in now. It is asked before a token is called wrong: a cluster may
+	// have been registered a moment ago. Nil asks nobody.
+	Refresh func(ctx context.Context, cluster string) error
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Service serves writ.v1.Enrolment, and the records to the rest of the hub. It is safe for concurrent use, also by several

@@ -388,3 +388,19 @@ func TestAttemptsAreLimited(t *testing.T) {
 	_, err = w.client.Enrol(t.Context(), request)
 	require.NoError(t, err)
 }
+
+// A cluster registered a moment ago may come before the hub has taken the registration in: the hub looks before it says no.
+func TestARegistrationNotYetTakenInIsLookedFor(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	w.Refresh = func(context.Context, string) error {
+		asked++
+		w.register(t, "east", "secret")
+		return nil
+	}
+	_, err := w.client.Enrol(t.Context(), newSpoke(t).request(t, "east", "secret"))
+	require.NoError(t, err)
+	_, err = w.client.Enrol(t.Context(), newSpoke(t).request(t, "west", "guessed"))
+	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	require.Equal(t, 2, asked)
+}

@@ -21,6 +21,9 @@ func (s *Service) Enrol(ctx context.Context, request *writv1.EnrolRequest) (*wri
 		return nil, s.answer(ctx, log, refuse(TooManyAttempts, "too many attempts for this cluster: wait a few seconds"))
 	}
 	c, err := s.claim(ctx, request)
+	if s.mayBeNews(err) && s.Refresh(ctx, request.GetCluster()) == nil {
+		c, err = s.claim(ctx, request)
+	}
 	if err == nil {
 		c, err = s.record(ctx, c)
 	}
@@ -33,6 +36,12 @@ func (s *Service) Enrol(ctx context.Context, request *writv1.EnrolRequest) (*wri
 	}
 	log.InfoContext(ctx, "enrolled", "id", c.Claim.SPIFFEID, "clusterUID", c.Claim.ClusterUID, "epoch", c.Epoch, "release", c.Claim.Release)
 	return &writv1.EnrolResponse{Chain: issued.Chain, Authorities: issued.Authorities, Head: &writv1.Head{Epoch: c.Epoch}}, nil
+}
+
+// mayBeNews reports whether a refusal may be for want of a registration that was declared and not yet taken in.
+func (s *Service) mayBeNews(err error) bool {
+	var no *refusal
+	return s.Refresh != nil && errors.As(err, &no) && (no.reason == TokenWrong || no.reason == ClusterUnknown)
 }
 
 // claim burns the token: of two spokes that come at once, one does.

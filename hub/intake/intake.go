@@ -141,6 +141,15 @@ func (i *Intake) takePolicies(ctx context.Context, _ reconcile.Request) (reconci
 	return reconcile.Result{}, i.policies.set(list.Items)
 }
 
+// Refresh takes a cluster's declaration in, as the API server has it now.
+func (i *Intake) Refresh(ctx context.Context, cluster string) error {
+	var object v1alpha1.Cluster
+	if err := i.manager.GetAPIReader().Get(ctx, client.ObjectKey{Name: cluster}, &object); err != nil {
+		return err
+	}
+	return i.register.Register(ctx, object.Name, object.Spec.Join.SHA256, object.Spec.Join.IssuedAt.Time)
+}
+
 func (i *Intake) takeCluster(ctx context.Context, key reconcile.Request) (reconcile.Result, error) {
 	var object v1alpha1.Cluster
 	if err := i.client.Get(ctx, key.NamespacedName, &object); err != nil {
