@@ -63,7 +63,7 @@ func TestACredentialTouchesItsTargetAloneAndIsGoneOnceRevoked(t *testing.T) {
 	generation := live(t, s).Generation
 	worldtest.Eventually(t, "the credential to be refused", func(ctx context.Context) error {
 		if err := scale(ctx, client, s.Allowed, credentialstest.Checkout); !apierrors.IsUnauthorized(err) {
-			return fmt.Errorf("got %v, want unauthorized", err)
+			return fmt.Errorf("got %w, want unauthorized", err)
 		}
 		return nil
 	})
