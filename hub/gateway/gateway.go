@@ -160,6 +160,7 @@ func (g *Gateway) next(ctx context.Context) bool {
 	case ctx.Err() != nil:
 	case err != nil:
 		g.log.WarnContext(ctx, "will try again", "request", id, "error", err)
+		_, _ = g.Show(ctx, id) // a commit that failed may have been made all the same
 		g.work.AddRateLimited(id)
 	default:
 		g.work.Forget(id)
