@@ -52,7 +52,8 @@ func TestVaultsAccountGrantsOnlyWhatTheCatalogueNeeds(t *testing.T) {
 		may[what] = true
 	}
 	require.Equal(t, map[string]bool{
-		"create serviceaccounts": true, "delete serviceaccounts": true, "create serviceaccounts/token": true,
+		"bind rbac.authorization.k8s.io/roles": true,
+		"create serviceaccounts":               true, "delete serviceaccounts": true, "create serviceaccounts/token": true,
 		"create rbac.authorization.k8s.io/roles": true, "delete rbac.authorization.k8s.io/roles": true,
 		"create rbac.authorization.k8s.io/rolebindings": true, "delete rbac.authorization.k8s.io/rolebindings": true,
 		"patch apps/deployments": true, "patch apps/statefulsets": true, "patch apps/daemonsets": true,
