@@ -12,6 +12,7 @@ import (
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/hub/store"
+	"github.com/writ-dev/writ/internal/fault"
 )
 
 // maxWords bounds how many approvals of one request are kept.
@@ -26,10 +27,12 @@ func (g *Gateway) Submit(ctx context.Context, request Request) error {
 		request.Parameters = json.RawMessage("{}")
 	}
 	r := &Record{Request: request, Next: life[0].name, Entered: g.now(), Trace: g.begin(request)}
+	fault.Point("hub", "submit", "before")
 	err := g.put(ctx, r, store.Check(recordKey(request.ID), 0), store.Put(openKey(request.ID), []byte{'1'}))
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
+	fault.Point("hub", "submit", "after")
 	g.work.Add(request.ID) // also when it is known: whoever asks again may have seen the first attempt fail half way
 	return nil
 }

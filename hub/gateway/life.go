@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/hub/store"
+	"github.com/writ-dev/writ/internal/fault"
 )
 
 // step is one step of an action's life. It reads the record and writes nothing itself: what it found out is in the outcome.
@@ -76,12 +77,16 @@ func (g *Gateway) advance(ctx context.Context, id string) (time.Time, error) {
 		if r.Next == "" {
 			return time.Time{}, nil
 		}
+		fault.Point("hub", r.Next, "before")
 		out, err := g.takeStep(ctx, r)
 		if err != nil {
 			return time.Time{}, fmt.Errorf("%s: %w", r.Next, err)
 		}
 		if out.result == Waiting && r.Waiting == out.detail && out.learn == nil {
 			return out.until, nil
+		}
+		if out.result != Waiting {
+			fault.Point("hub", r.Next, "taken")
 		}
 		err = g.commit(ctx, r, out)
 		if out.done != nil {
@@ -96,6 +101,7 @@ func (g *Gateway) advance(ctx context.Context, id string) (time.Time, error) {
 		if out.result == Waiting {
 			return out.until, nil
 		}
+		fault.Point("hub", r.Next, "after")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/writ-dev/writ/hub/store"
+	"github.com/writ-dev/writ/internal/fault"
 )
 
 // load reads a record; store.ErrNotFound where there is none.
@@ -51,11 +52,13 @@ func (g *Gateway) change(ctx context.Context, id string, apply func(*Record) boo
 			g.work.Add(id) // whoever says it again may have seen the first attempt fail half way
 			return nil
 		}
+		fault.Point("hub", "change", "before")
 		err = g.put(ctx, r, store.Check(recordKey(id), r.version))
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
 		if err == nil {
+			fault.Point("hub", "change", "after")
 			g.work.Add(id)
 		}
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/internal/fault"
 	"github.com/writ-dev/writ/spoke/journal"
 )
 
@@ -95,7 +96,11 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 // keep writes what was signed into the journal, again and again while the disk has no room: what was done must be told.
 func (e *Executor) keep(ctx context.Context, what string, write func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		fault.Point("spoke", what, "before")
 		err := write()
+		if err == nil {
+			fault.Point("spoke", what, "after")
+		}
 		e.broken(err)
 		if !errors.Is(err, journal.ErrFull) || !e.sleep(ctx, pause) {
 			return err

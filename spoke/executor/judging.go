@@ -7,6 +7,7 @@ import (
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/internal/fault"
 	"github.com/writ-dev/writ/spoke/journal"
 )
 
@@ -26,10 +27,12 @@ func (e *Executor) Bundle(ctx context.Context, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	fault.Point("spoke", "take", "before")
 	entry, err := e.take(ctx, a, verdict)
 	if err != nil {
 		return err
 	}
+	fault.Point("spoke", "take", "after")
 	e.Uplink.Taken(entry.Epoch, entry.Sequence, entry.BundleID)
 	if entry.Refusal != nil {
 		return e.finish(ctx, a, entry.Refusal)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/internal/fault"
 )
 
 // step is one step of an order's life on the spoke. A refusal ends the life; an error is a fault, and the step is tried
@@ -50,8 +51,10 @@ func (e *Executor) walk(ctx context.Context, a *attempt, steps []step) (*refusal
 func (e *Executor) persist(ctx context.Context, a *attempt, s step) (*refusal.Refusal, error) {
 	entered := e.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		fault.Point("spoke", s.name, "before")
 		no, err := s.take(e, ctx, a)
 		if err == nil {
+			fault.Point("spoke", s.name, "after")
 			e.trace(a, s.name, entered, no)
 			return no, nil
 		}
