@@ -37,7 +37,13 @@ func build(m *testing.M) int {
 
 func start(t *testing.T, o fleet.Options) *fleet.Fleet {
 	t.Helper()
-	o.Dir, o.Bin, o.Progress = t.TempDir(), bin, os.Stderr
+	return startWith(t, bin, o)
+}
+
+// startWith starts a fleet of the programs in a folder.
+func startWith(t *testing.T, programs string, o fleet.Options) *fleet.Fleet {
+	t.Helper()
+	o.Dir, o.Bin, o.Progress = t.TempDir(), programs, os.Stderr
 	f, err := fleet.Start(t.Context(), o)
 	t.Cleanup(func() {
 		if t.Failed() {
