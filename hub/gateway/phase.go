@@ -24,9 +24,9 @@ func (r *Record) Phase() (v1alpha1.Phase, string) {
 		if r.Overdue {
 			return v1alpha1.PhaseExpired, r.Waiting
 		}
-		return v1alpha1.PhaseDispatched, "waiting for " + r.Waiting
+		return v1alpha1.PhaseDispatched, "waiting for " + orElse(r.Waiting, "cluster "+r.Request.Cluster+" to take the bundle")
 	case "awaitReceipt":
-		return v1alpha1.PhaseExecuting, "waiting for " + r.Waiting
+		return v1alpha1.PhaseExecuting, "waiting for " + orElse(r.Waiting, "the receipt of cluster "+r.Request.Cluster)
 	case "observe":
 		if r.Receipt.Result != bundle.Applied {
 			return r.ended()

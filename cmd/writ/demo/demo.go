@@ -53,7 +53,8 @@ func New() *cobra.Command {
 func run(c *cobra.Command, f flags) (err error) {
 	ctx := c.Context()
 	s := newScreen(c.OutOrStdout())
-	if err := compile(ctx, s, f); err != nil {
+	programs, err := compile(ctx, s, f)
+	if err != nil {
 		return err
 	}
 	s.began = time.Now()
@@ -80,7 +81,7 @@ func run(c *cobra.Command, f flags) (err error) {
 		return err
 	}
 	defer world.Stop()
-	t := &tale{fleet: world, screen: s, spans: spans, yes: f.yes, in: c.InOrStdin()}
+	t := &tale{kubectl: programs[tools.Kubectl], fleet: world, screen: s, spans: spans, yes: f.yes, in: c.InOrStdin()}
 	if err := t.tell(ctx); err != nil {
 		return err
 	}
@@ -94,17 +95,15 @@ func run(c *cobra.Command, f flags) (err error) {
 }
 
 // compile has the tools ready before the clock of the story starts.
-func compile(ctx context.Context, s *screen, f flags) error {
+func compile(ctx context.Context, s *screen, f flags) (tools.Paths, error) {
 	names := []string{tools.Etcd, tools.KubeAPIServer, tools.KubeControllerManager, tools.KubeScheduler, tools.Kubectl, tools.Kwok}
 	if f.credentials == "vault" {
 		names = append(names, tools.Vault, tools.VaultKubernetesSecrets)
 	}
 	from := time.Now()
-	if _, err := tools.EnsureAll(ctx, os.Stderr, names...); err != nil {
-		return err
-	}
-	if took := time.Since(from); took > time.Second {
+	programs, err := tools.EnsureAll(ctx, os.Stderr, names...)
+	if took := time.Since(from); err == nil && took > time.Second {
 		s.done(from, "compiled what was missing of etcd, the API server and Vault; it stays cached")
 	}
-	return nil
+	return programs, err
 }

@@ -28,6 +28,7 @@ const broken = "checkout"
 
 // tale is the story that the demo tells, of what happens while it is told.
 type tale struct {
+	kubectl string // the program
 	fleet   *fleet.Fleet
 	screen  *screen
 	spans   *collector
@@ -251,9 +252,9 @@ func (t *tale) lookAround() {
 	t.screen.says("bin/writ request describe %s -n %s", t.request.Name, namespace)
 	t.screen.says("bin/writ bundle show %s -n %s", t.request.Name, namespace)
 	t.screen.says("bin/writ request create --cluster west --action scale --target deployment/shop/%s --param replicas=4 --wait", broken)
-	t.screen.says("kubectl get actionrequests -A -w")
+	t.screen.says("%s get actionrequests -A -w", t.kubectl)
 	for _, name := range []string{"east", "west"} {
-		t.screen.says("kubectl --kubeconfig %s -n shop get deployments", f.Clusters[name].Kubeconfig())
+		t.screen.says("%s --kubeconfig %s -n shop get deployments", t.kubectl, f.Clusters[name].Kubeconfig())
 	}
 	t.screen.says("logs: %s/*.log", f.Dir)
 }
