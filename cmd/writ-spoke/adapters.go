@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/signal"
@@ -48,6 +49,18 @@ func (h *handler) Inspect(ctx context.Context, inspect *writv1.Inspect) *writv1.
 		return nil
 	}
 	return answer
+}
+
+// effects shows the targets to the executor.
+type effects struct{ *target.Reader }
+
+// Applied implements executor.Targets.
+func (e effects) Applied(ctx context.Context, t catalogue.Target, fieldManager string) (bool, error) {
+	applied, err := e.Reader.Applied(ctx, t, fieldManager)
+	if errors.Is(err, target.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", executor.ErrGone, err)
+	}
+	return applied, err
 }
 
 // outbox shows the journal to the link.

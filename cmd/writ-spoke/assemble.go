@@ -88,7 +88,7 @@ func serve(ctx context.Context, path string, log *slog.Logger) error {
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
 		Journal: outbox{memory}, Handler: h, Log: log})
 	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
-		Targets: targets, Uplink: uplink, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Tracer: tracing, Log: log, Now: now})
+		Targets: effects{targets}, Uplink: uplink, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Tracer: tracing, Log: log, Now: now})
 	watcher, err := signals.New(kube, reporter{uplink}, tracing, log, now)
 	if err != nil {
 		return err

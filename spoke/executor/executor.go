@@ -34,9 +34,12 @@ type Uplink interface {
 	Attested()
 }
 
+// ErrGone is wrapped by Targets where the object is not there any more.
+var ErrGone = errors.New("the target is gone")
+
 // Targets reads the cluster with the spoke's own, read-only identity.
 type Targets interface {
-	// Applied reports whether a change by this field manager has reached the object.
+	// Applied reports whether a change by this field manager has reached the object; ErrGone where nobody can tell any more.
 	Applied(ctx context.Context, target catalogue.Target, fieldManager string) (bool, error)
 	// Await waits until the prediction holds, at most until the time given, and says what was seen.
 	Await(ctx context.Context, target catalogue.Target, p catalogue.Prediction, until time.Time) (held bool, detail string, err error)

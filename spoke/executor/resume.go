@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/writ-dev/writ/api/bundle"
@@ -84,7 +85,7 @@ func (e *Executor) settle(ctx context.Context, entry journal.Entry) {
 	var applied bool
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		applied, err = e.Targets.Applied(ctx, a.decoded.Order.Target, fieldManager(a.decoded.Order))
-		if err == nil {
+		if err == nil || errors.Is(err, ErrGone) {
 			break
 		}
 		if !e.sleep(ctx, pause) {
@@ -92,10 +93,14 @@ func (e *Executor) settle(ctx context.Context, entry journal.Entry) {
 		}
 	}
 	var no *refusal.Refusal
-	if applied {
+	switch {
+	case err != nil:
+		a.sent = true
+		no = refusal.New("execute", refusal.Interrupted, "the spoke was stopped and the target is gone: whether the change was made is not known")
+	case applied:
 		a.sent, a.done = true, true
 		a.change.Says = "found applied after a restart"
-	} else {
+	default:
 		no = refusal.New("execute", refusal.Interrupted, "the spoke was stopped before the change was made: ask again")
 	}
 	if err := e.finish(ctx, a, no); err != nil {
