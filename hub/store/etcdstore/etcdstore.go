@@ -5,7 +5,9 @@
 package etcdstore
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -102,12 +104,41 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) error {
 	}
 	response, err := s.client.Txn(ctx).If(checks...).Then(writes...).Commit()
 	if err != nil {
-		return fault(ctx, "commit", err)
+		err = fault(ctx, "commit", err)
+		if errors.Is(err, store.ErrFull) && s.made(ctx, ops) {
+			return nil
+		}
+		return err
 	}
 	if !response.Succeeded {
 		return store.ErrConflict
 	}
 	return nil
+}
+
+// made reports whether a commit was made though etcd said that its quota is used up. It says so of the transaction that used it
+// up, too, which it has applied: then every value stands, all of one revision.
+func (s *Store) made(ctx context.Context, ops []store.Op) bool {
+	var revision int64
+	for _, op := range ops {
+		if op.Kind != store.KindPut {
+			continue
+		}
+		response, err := s.client.Get(ctx, s.root+op.Key)
+		if err != nil || len(response.Kvs) == 0 || !bytes.Equal(response.Kvs[0].Value, op.Value) {
+			return false
+		}
+		if revision != 0 && response.Kvs[0].ModRevision != revision {
+			return false
+		}
+		revision = response.Kvs[0].ModRevision
+	}
+	for _, op := range ops {
+		if op.Kind == store.KindCheck && int64(op.Version) >= revision {
+			return false
+		}
+	}
+	return revision != 0
 }
 
 func (s *Store) usable(ctx context.Context) error {
