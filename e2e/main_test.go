@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/writ-dev/writ/e2e/fleet"
 )
@@ -32,6 +34,7 @@ func build(m *testing.M) int {
 		return 1
 	}
 	bin = dir
+	log.SetLogger(logr.Discard())
 	return m.Run()
 }
 
@@ -43,7 +46,10 @@ func start(t *testing.T, o fleet.Options) *fleet.Fleet {
 // startWith starts a fleet of the programs in a folder.
 func startWith(t *testing.T, programs string, o fleet.Options) *fleet.Fleet {
 	t.Helper()
-	o.Dir, o.Bin, o.Progress = t.TempDir(), programs, os.Stderr
+	o.Bin, o.Progress = programs, os.Stderr
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
 	f, err := fleet.Start(t.Context(), o)
 	t.Cleanup(func() {
 		if t.Failed() {

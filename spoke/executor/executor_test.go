@@ -222,6 +222,16 @@ func TestFailuresWhileExecuting(t *testing.T) {
 		"target changed":    {prepare: func(s *scene) { s.server.replicas = 9 }, result: bundle.Refused, reason: refusal.TargetChanged},
 		"apply forbidden":   {prepare: func(s *scene) { s.server.steer = status(403, "Forbidden", false) }, result: bundle.Failed, reason: refusal.ApplyRefused},
 		"API server broken": {prepare: func(s *scene) { s.server.steer = status(500, "InternalError", false) }, seconds: 1, result: bundle.Failed, reason: refusal.DeadlineExceeded},
+		"forbidden by an API server that has just started": {prepare: func(s *scene) {
+			began := time.Now()
+			s.server.steer = func(w http.ResponseWriter, _ bool) bool {
+				starting := time.Since(began) < time.Second
+				if starting {
+					answer(w, 403, "Forbidden")
+				}
+				return starting
+			}
+		}, result: bundle.Applied, changes: 1},
 		"conflict, then not": {prepare: func(s *scene) { s.server.steer = first(status(409, "Conflict", false)) },
 			result: bundle.Applied, changes: 1},
 		"overload, then not": {prepare: func(s *scene) { s.server.steer = first(status(429, "TooManyRequests", false)) },

@@ -87,20 +87,26 @@ func (e *Executor) judge(ctx context.Context, a *attempt) (*refusal.Refusal, err
 }
 
 // take writes the bundle into the journal and moves the sequence, whatever the verdict. An order that was used before is
-// refused here: one approval is good for one execution. While the journal is full the hub is told so, and nothing moves.
+// refused here: one approval is good for one execution. While the journal is full the hub is told so, and nothing moves:
+// it is tried again until there is room or the stream ends.
 func (e *Executor) take(ctx context.Context, a *attempt, verdict *refusal.Refusal) (journal.Entry, error) {
 	entry := entryOf(a.decoded, verdict)
-	err := e.Journal.Take(entry)
-	if errors.Is(err, journal.ErrOrderUsed) {
-		entry = entryOf(a.decoded, refusal.New("claim", refusal.OrderUsed, "order %s was used before: ask again", entry.OrderID))
-		err = e.Journal.Take(entry)
-	}
-	if err != nil {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := e.Journal.Take(entry)
+		if errors.Is(err, journal.ErrOrderUsed) {
+			entry = entryOf(a.decoded, refusal.New("claim", refusal.OrderUsed, "order %s was used before: ask again", entry.OrderID))
+			err = e.Journal.Take(entry)
+		}
+		if err == nil {
+			return entry, nil
+		}
 		e.broken(err)
 		e.Log.ErrorContext(ctx, "bundle not taken", "bundle", entry.BundleID, "error", err)
 		e.Uplink.Rejected(entry.Sequence, "JournalFailed", err.Error())
+		if !errors.Is(err, journal.ErrFull) || !e.sleep(ctx, pause) {
+			return entry, err
+		}
 	}
-	return entry, err
 }
 
 func entryOf(d *bundle.Decoded, verdict *refusal.Refusal) journal.Entry {

@@ -53,6 +53,9 @@ func (e *Executor) persist(ctx context.Context, a *attempt, s step) (*refusal.Re
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		fault.Point("spoke", s.name, "before")
 		no, err := s.take(e, ctx, a)
+		if err == nil && doubtful(no) && e.Now().Before(entered.Add(believeAfter)) {
+			err = errors.New(no.Detail)
+		}
 		if err == nil {
 			fault.Point("spoke", s.name, "after")
 			e.trace(a, s.name, entered, no)
@@ -71,6 +74,14 @@ const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = 2 * time.Second
 )
+
+// believeAfter is how long a no of the API server or of Vault is asked again. One that has just started, or of which there are
+// several, may not have read everybody's rights yet, and then forbids everything.
+const believeAfter = 5 * time.Second
+
+func doubtful(no *refusal.Refusal) bool {
+	return no != nil && (no.Reason == refusal.CredentialRefused || no.Reason == refusal.DryRunRefused || no.Reason == refusal.ApplyRefused)
+}
 
 // errNever marks a fault that trying again cannot mend.
 var errNever = errors.New("will not be tried again")
