@@ -57,10 +57,14 @@ func TestTheWorkloadsAPIServerGoes(t *testing.T) {
 	t.Log(done.Status.Message)
 
 	approveKept()
+	t.Log("approved", time.Now())
 	w.until(ctx, kept, v1alpha1.PhaseExecuting)
 	require.NoError(t, f.Clusters["east"].StartAPIServer(ctx))
+	from := time.Now()
 	w.succeeded(ctx, kept, keptBefore)
+	t.Log("kept", time.Since(from))
 	w.succeeded(ctx, next, nextBefore) // it waited to be looked at
+	t.Log("next", time.Since(from))
 	w.untouched(ctx, lostBefore)
 	told(ctx, t, f, done, string(refusal.DeadlineExceeded))
 	require.Equal(t, spoke, f.Process("writ-spoke-east").PID())
@@ -78,11 +82,12 @@ func TestTheHubsAPIServerGoes(t *testing.T) {
 	r := w.scale(ctx, "checkout", 4)
 	f.Hub.StopAPIServer()
 	require.NoError(t, f.Hub.StartAPIServer(ctx))
-	require.Eventually(t, func() bool { // the resources of CRDs are the last to be served again
-		return f.Client.List(ctx, &v1alpha1.ActionRequestList{}) == nil
-	}, 30*time.Second, 50*time.Millisecond)
 	w.succeeded(ctx, r, before)
-	w.succeeded(ctx, w.scale(ctx, "later", 4), laterBefore)
+	later := requestFor("scale", "later", `{"replicas":4}`)
+	require.Eventually(t, func() bool { // the resources of CRDs are the last to be served again
+		return f.Client.Create(ctx, later) == nil
+	}, 30*time.Second, 50*time.Millisecond)
+	w.succeeded(ctx, later, laterBefore)
 	running(t, f, "writ-hub")
 	running(t, f, "writ-spoke-east")
 	clean(ctx, t, f)
