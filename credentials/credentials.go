@@ -19,10 +19,18 @@ import (
 // again until the action's deadline may.
 var ErrRefused = errors.New("credential refused")
 
-// Issuer mints the credential of one verified bundle.
+// ErrOutOfReach is wrapped by what ends a lease where it cannot do so any more: the lease ends by itself.
+var ErrOutOfReach = errors.New("it ends by itself")
+
+// Issuer mints the credential of one verified bundle, and ends it.
 type Issuer interface {
 	// Issue returns a lease that lives at least as long as asked, or until it is revoked.
 	Issue(ctx context.Context, v trust.Verified, life time.Duration) (*Lease, error)
+	// Foretell is the ID that a bundle's lease will have, so that it can be written down before there is one; empty where only
+	// Issue can tell.
+	Foretell(v trust.Verified) string
+	// End ends a lease by its ID, also one that was issued before a restart. One that has ended is no error.
+	End(ctx context.Context, id string) error
 }
 
 // Lease is a credential and how to end it.

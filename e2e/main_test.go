@@ -2,15 +2,10 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 
-	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/require"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/writ-dev/writ/e2e/fleet"
 )
@@ -18,25 +13,7 @@ import (
 // bin is the folder of writ, writ-hub and writ-spoke, as they are in the tree now.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "writ-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	command := exec.CommandContext(context.Background(), "go", "build", "-o", dir, "../cmd/writ", "../cmd/writ-hub", "../cmd/writ-spoke")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
-		return 1
-	}
-	bin = dir
-	log.SetLogger(logr.Discard())
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(fleet.Main(m, func(dir string) { bin = dir })) }
 
 func start(t *testing.T, o fleet.Options) *fleet.Fleet {
 	t.Helper()

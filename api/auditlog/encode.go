@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	kjson "sigs.k8s.io/json"
+
+	"github.com/writ-dev/writ/api/bundle"
 )
 
 // The two ways in which an entry is refused before it is written.
@@ -72,8 +74,10 @@ func Decode(raw []byte) (Entry, error) {
 // validate checks that an entry says what its type must say. Signatures are not its business: they need the log around it.
 func validate(e Entry) error {
 	parts := map[Type]bool{
-		TypeEnrolment: e.Enrolment != nil, TypeRefusal: e.Refusal != nil, TypeApproval: e.Approval != nil,
+		TypeEnrolment: e.Enrolment != nil, TypeRefusal: e.Refusal != nil, TypeApproval: e.Approval != nil, TypeEscalated: e.Escalated != nil,
 		TypeIntent: e.Intent != nil, TypeReceipt: e.Receipt != nil, TypeOutcome: e.Outcome != nil, TypeExpired: e.Expired != nil,
+		TypeReset: e.Reset != nil, TypeRevoked: e.Revoked != nil, TypeFreeze: e.Freeze != nil,
+		TypeCarried: e.Carried != nil, TypeObserved: e.Observed != nil,
 	}
 	if _, known := parts[e.Type]; !known {
 		return fmt.Errorf("type %q is unknown", e.Type)
@@ -89,10 +93,36 @@ func validate(e Entry) error {
 	if e.Type == TypeEnrolment {
 		return validateEnrolment(e)
 	}
+	if e.Type == TypeReset {
+		return validateReset(e)
+	}
+	if e.Type == TypeRevoked {
+		return validateRevoked(e)
+	}
+	if e.Type == TypeFreeze {
+		return validateFreeze(e)
+	}
 	if e.Request == nil || e.Request.Name == "" || e.Request.UID == "" {
 		return fmt.Errorf("a %s needs its request", e.Type)
 	}
 	return validatePart(e)
+}
+
+func validateRevoked(e Entry) error {
+	if e.Cluster == "" || e.Revoked.Reason == "" {
+		return errors.New("a revocation needs cluster and reason")
+	}
+	return nil
+}
+
+func validateFreeze(e Entry) error {
+	if e.Cluster != "" || e.Request != nil || e.Freeze.Name == "" || e.Freeze.UID == "" || e.Freeze.Scope == "" || e.Freeze.Reason == "" {
+		return errors.New("a freeze needs name, uid, scope and reason, and has neither cluster nor request")
+	}
+	if e.Freeze.State != Frozen && e.Freeze.State != Thawed && e.Freeze.State != Ended {
+		return fmt.Errorf("a freeze in the state %q", e.Freeze.State)
+	}
+	return nil
 }
 
 func validateEnrolment(e Entry) error {
@@ -101,6 +131,20 @@ func validateEnrolment(e Entry) error {
 	}
 	_, err := receiptKey("", e.Enrolment.ReceiptKey)
 	return err
+}
+
+func validateReset(e Entry) error {
+	if e.Cluster == "" || e.Reset.Epoch == 0 {
+		return errors.New("a reset needs cluster and epoch")
+	}
+	_, reset, no := bundle.OpenReset(e.Reset.Envelope)
+	if no != nil {
+		return errors.New(no.Detail)
+	}
+	if reset.Epoch != e.Reset.Epoch || !reset.For(reset.TrustDomain, e.Cluster) {
+		return errors.New("the reset is not the one that was signed")
+	}
+	return nil
 }
 
 func validatePart(e Entry) error {
@@ -121,6 +165,10 @@ func validatePart(e Entry) error {
 		if missing(e.Approval.Approver, e.Approval.OrderDigest) || e.Approval.Verdict != Approve && e.Approval.Verdict != Deny {
 			return errors.New("an approval needs approver, order digest and verdict")
 		}
+	case TypeEscalated:
+		if missing(e.Escalated.Group, e.Escalated.OrderDigest) {
+			return errors.New("an escalation needs group and order digest")
+		}
 	case TypeIntent:
 		if missing(e.Cluster, e.Intent.Action, e.Intent.OrderDigest) || e.Intent.OrderEnds.IsZero() {
 			return errors.New("an intent needs cluster, action, order digest and the end of its order")
@@ -128,6 +176,14 @@ func validatePart(e Entry) error {
 	case TypeExpired:
 		if missing(e.Cluster, e.Expired.BundleID, e.Expired.OrderDigest) {
 			return errors.New("an expiry needs cluster, bundle and order digest")
+		}
+	case TypeCarried:
+		if missing(e.Cluster, e.Carried.OrderDigest, e.Carried.Change) {
+			return errors.New("what the hub has done needs cluster, order digest and the change")
+		}
+	case TypeObserved:
+		if missing(e.Cluster, e.Observed.OrderDigest) || e.Observed.Result != bundle.CameTrue && e.Observed.Result != bundle.DidNot {
+			return errors.New("what the hub has seen needs cluster, order digest and result")
 		}
 	case TypeReceipt:
 		_, err := openReceipt(e)

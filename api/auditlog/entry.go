@@ -26,15 +26,21 @@ type Type string
 const (
 	TypeEnrolment Type = "enrolment"
 	TypeRefusal   Type = "refusal"
+	TypeEscalated Type = "escalated"
 	TypeApproval  Type = "approval"
 	TypeIntent    Type = "intent"
 	TypeReceipt   Type = "receipt"
 	TypeOutcome   Type = "outcome"
+	TypeCarried   Type = "carried"
+	TypeObserved  Type = "observed"
 	TypeExpired   Type = "expired"
+	TypeReset     Type = "reset"
+	TypeRevoked   Type = "revoked"
+	TypeFreeze    Type = "freeze"
 )
 
 // Types are all types, in the order in which an action meets them.
-var Types = []Type{TypeEnrolment, TypeRefusal, TypeApproval, TypeIntent, TypeExpired, TypeReceipt, TypeOutcome}
+var Types = []Type{TypeEnrolment, TypeReset, TypeRevoked, TypeFreeze, TypeRefusal, TypeEscalated, TypeApproval, TypeIntent, TypeExpired, TypeReceipt, TypeOutcome, TypeCarried, TypeObserved}
 
 // Entry is one leaf of the log.
 type Entry struct {
@@ -42,15 +48,21 @@ type Entry struct {
 	Type    Type      `json:"type"`
 	Time    time.Time `json:"time"`
 	Cluster string    `json:"cluster,omitempty"`
-	Request *Request  `json:"request,omitempty"` // set on all but enrolments
+	Request *Request  `json:"request,omitempty"` // set on all that are about one
 
 	Enrolment *Enrolment `json:"enrolment,omitempty"`
 	Refusal   *Refusal   `json:"refusal,omitempty"`
+	Escalated *Escalated `json:"escalated,omitempty"`
 	Approval  *Approval  `json:"approval,omitempty"`
 	Intent    *Intent    `json:"intent,omitempty"`
 	Receipt   *Receipt   `json:"receipt,omitempty"`
 	Outcome   *Outcome   `json:"outcome,omitempty"`
 	Expired   *Expired   `json:"expired,omitempty"`
+	Reset     *Reset     `json:"reset,omitempty"`
+	Revoked   *Revoked   `json:"revoked,omitempty"`
+	Freeze    *Freeze    `json:"freeze,omitempty"`
+	Carried   *Carried   `json:"carried,omitempty"`
+	Observed  *Observed  `json:"observed,omitempty"`
 }
 
 // Request names an ActionRequest.
@@ -67,12 +79,50 @@ type Enrolment struct {
 	ReceiptKey string `json:"receiptKey"` // Ed25519 public key, PKIX PEM
 }
 
+// Reset records that the root keys let a cluster's sequence begin anew.
+type Reset struct {
+	Epoch    uint64          `json:"epoch"`
+	Envelope json.RawMessage `json:"envelope"` // DSSE, bundle.ResetType
+}
+
+// Freeze records that something was frozen, or is not any more.
+type Freeze struct {
+	Name   string      `json:"name"`
+	UID    string      `json:"uid"`
+	Scope  string      `json:"scope"` // in words
+	State  FreezeState `json:"state"`
+	By     string      `json:"by,omitempty"` // who froze or thawed; empty where it ended by itself
+	Reason string      `json:"reason"`       // of freezing
+	Until  *time.Time  `json:"until,omitempty"`
+}
+
+// FreezeState is what became of a freeze.
+type FreezeState string
+
+// The states.
+const (
+	Frozen FreezeState = "frozen"
+	Thawed FreezeState = "thawed"
+	Ended  FreezeState = "ended"
+)
+
+// Revoked records that a cluster's identity has ended.
+type Revoked struct {
+	Reason string `json:"reason"`
+}
+
 // Refusal records that a request ended without a bundle.
 type Refusal struct {
 	Step        string `json:"step"`
 	Reason      string `json:"reason"`
 	Detail      string `json:"detail"`
 	OrderDigest string `json:"orderDigest,omitempty"` // where an order had been made
+}
+
+// Escalated records that the next group was asked to approve an order, since those who were asked before had not let it through.
+type Escalated struct {
+	Group       string `json:"group"`
+	OrderDigest string `json:"orderDigest"`
 }
 
 // Approval records a person's word on an order.
@@ -102,6 +152,7 @@ type Intent struct {
 	OrderEnds    time.Time `json:"orderEnds"` // from here on an intent without an answer is a gap
 	PolicyDigest string    `json:"policyDigest"`
 	DecisionID   string    `json:"decisionID,omitempty"`
+	Undoes       string    `json:"undoes,omitempty"` // UID of the request that it undoes
 	Requester    string    `json:"requester"`
 	Approvers    []string  `json:"approvers,omitempty"`
 }
@@ -117,6 +168,19 @@ type Receipt struct {
 type Outcome struct {
 	BundleDigest string          `json:"bundleDigest"`
 	Envelope     json.RawMessage `json:"envelope"` // DSSE, bundle.OutcomeType
+}
+
+// Carried records what the hub itself has done for an order: an action without a cluster side.
+type Carried struct {
+	OrderDigest string `json:"orderDigest"`
+	Change      string `json:"change"` // in words
+}
+
+// Observed records what came true of a prediction, where the hub itself is who sees it.
+type Observed struct {
+	OrderDigest string `json:"orderDigest"`
+	Result      string `json:"result"` // bundle.CameTrue or bundle.DidNot
+	Detail      string `json:"detail"`
 }
 
 // Expired records that a bundle was not started in time, as far as the hub has heard.

@@ -15,10 +15,10 @@ const (
 	CheckpointFile = layout.CheckpointPath
 	StateDir       = ".state"
 	TreeStateFile  = StateDir + "/treeState"
-	versionFile    = StateDir + "/version"
+	VersionFile    = StateDir + "/version"
 )
 
-// stateVersion is the only content of versionFile.
+// stateVersion is the only content of VersionFile.
 const stateVersion = "1"
 
 // lockFiles are the writer's empty lock files.
@@ -98,7 +98,7 @@ func regular(name string) (File, bool) {
 	case name == CheckpointFile:
 		f.Kind = KindCheckpoint
 		return f, true
-	case name == TreeStateFile || name == versionFile:
+	case name == TreeStateFile || name == VersionFile:
 		f.Kind = KindState
 		return f, true
 	case lockFiles[name]:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/catalogue"
 )
 
 // ledger follows what the entries say, in their order: who enrolled, what was ordered, what was answered.
@@ -59,6 +60,8 @@ func (l *ledger) add(ctx context.Context, index uint64, raw []byte) {
 		}
 	case TypeExpired:
 		l.answer(index, e, e.Expired.OrderDigest)
+	case TypeCarried:
+		l.carried(index, e)
 	case TypeReceipt:
 		l.receipt(ctx, index, e)
 	case TypeOutcome:
@@ -80,6 +83,16 @@ func (l *ledger) answer(index uint64, e Entry, orderDigest string) *intent {
 	}
 	known.answered = true
 	return known
+}
+
+// carried takes the hub's own word for what a hub can do, and for nothing that a spoke would have to sign.
+func (l *ledger) carried(index uint64, e Entry) {
+	known := l.intents[e.Carried.OrderDigest]
+	if known != nil && !catalogue.OnHub(known.entry.Intent.Action) {
+		l.found(AnswerMismatch, index, "the hub says that it has done %s itself (entry %d), which is done in a cluster alone", known.entry.Intent.Action, known.index)
+		return
+	}
+	l.answer(index, e, e.Carried.OrderDigest)
 }
 
 func (l *ledger) receipt(ctx context.Context, index uint64, e Entry) {

@@ -23,6 +23,11 @@ func ReadTreeState(folder fs.FS) (size uint64, root []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	return ParseTreeState(raw)
+}
+
+// ParseTreeState reads the content of TreeStateFile.
+func ParseTreeState(raw []byte) (size uint64, root []byte, err error) {
 	var state treeState
 	if err := json.Unmarshal(raw, &state); err != nil {
 		return 0, nil, err
@@ -63,8 +68,8 @@ func look(folder fs.FS, verifier note.Verifier) (*snapshot, error) {
 	} else {
 		s.state = &treeState{size, root}
 	}
-	if raw, err := fs.ReadFile(folder, versionFile); err != nil || string(raw) != stateVersion {
-		s.found(StateInvalid, versionFile, "does not say %s", stateVersion)
+	if raw, err := fs.ReadFile(folder, VersionFile); err != nil || string(raw) != stateVersion {
+		s.found(StateInvalid, VersionFile, "does not say %s", stateVersion)
 	}
 	for _, f := range files {
 		if f.Kind != KindLock {

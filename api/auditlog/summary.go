@@ -13,8 +13,20 @@ func (e Entry) Summary() string {
 	switch e.Type {
 	case TypeEnrolment:
 		return fmt.Sprintf("cluster %s enrolled as %s", e.Cluster, e.Enrolment.SVID)
+	case TypeReset:
+		return fmt.Sprintf("the root keys let the sequence of cluster %s begin anew in epoch %d", e.Cluster, e.Reset.Epoch)
+	case TypeRevoked:
+		return fmt.Sprintf("the identity of cluster %s has ended: %s", e.Cluster, e.Revoked.Reason)
+	case TypeFreeze:
+		line := optional(fmt.Sprintf("freeze %s of %s: %s", e.Freeze.Name, e.Freeze.Scope, e.Freeze.State), " by ", e.Freeze.By)
+		if e.Freeze.Until != nil && e.Freeze.State == Frozen {
+			line += ", until " + e.Freeze.Until.UTC().Format(time.RFC3339)
+		}
+		return optional(line, ": ", e.Freeze.Reason)
 	case TypeRefusal:
 		return fmt.Sprintf("refused at %s (%s): %s", e.Refusal.Step, e.Refusal.Reason, e.Refusal.Detail)
+	case TypeEscalated:
+		return "nobody had let it through: asked the group " + e.Escalated.Group
 	case TypeApproval:
 		return optional(fmt.Sprintf("%s by %s", e.Approval.Verdict, e.Approval.Approver), ": ", e.Approval.Reason)
 	case TypeIntent:
@@ -34,6 +46,10 @@ func (e Entry) Summary() string {
 			line = fmt.Sprintf("%s: %s", line, r.Refusal)
 		}
 		return optional(line, ": ", r.Change)
+	case TypeCarried:
+		return fmt.Sprintf("the hub itself, for cluster %s: %s", e.Cluster, e.Carried.Change)
+	case TypeObserved:
+		return optional(fmt.Sprintf("the hub itself, for cluster %s: %s", e.Cluster, e.Observed.Result), ": ", e.Observed.Detail)
 	case TypeOutcome:
 		_, o, no := bundle.OpenOutcome(e.Outcome.Envelope)
 		if no != nil {

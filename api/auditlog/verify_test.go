@@ -147,7 +147,8 @@ func TestVerifyHoldsTheLogToItsHistory(t *testing.T) {
 
 func TestVerifyReadsWhatTheEntriesSay(t *testing.T) {
 	w, east, west := auditlogtest.NewWriter(t), auditlogtest.NewSpoke(t, "east"), auditlogtest.NewSpoke(t, "west")
-	renewed := auditlogtest.NewSpoke(t, "east")
+	renewed, notifies := auditlogtest.NewSpoke(t, "east"), east.Intent("tell")
+	notifies.Intent.Action = "notify"
 	forged := auditlogtest.NewSpoke(t, "east").Receipt("heal", "b1", bundle.Applied)
 	for name, c := range map[string]struct {
 		entries []auditlog.Entry
@@ -176,6 +177,9 @@ func TestVerifyReadsWhatTheEntriesSay(t *testing.T) {
 			[]auditlog.Reason{auditlog.OutcomeUnexplained}},
 		"applied twice": {[]auditlog.Entry{east.Enrolment(), east.Intent("heal"), east.Receipt("heal", "b1", bundle.Applied),
 			east.Receipt("heal", "b2", bundle.Applied)}, []auditlog.Reason{auditlog.OrderAppliedTwice}},
+		"what the hub does itself": {[]auditlog.Entry{notifies, east.Carried("tell")}, nil},
+		"the hub in a spoke's place": {[]auditlog.Entry{east.Enrolment(), east.Intent("heal"), east.Carried("heal")},
+			[]auditlog.Reason{auditlog.AnswerMismatch, auditlog.IntentUnanswered}},
 		"late after expiry": {[]auditlog.Entry{east.Enrolment(), east.Intent("heal"), east.Expired("heal", "b1"),
 			east.Receipt("heal", "b1", bundle.Refused)}, nil},
 	} {

@@ -59,8 +59,14 @@ func OpenOutcome(raw []byte) (*dsse.Envelope, Outcome, *refusal.Refusal) {
 	return open[Outcome](raw, OutcomeType)
 }
 
+// maxWord bounds the envelope of a receipt or an outcome, in bytes: it becomes part of an entry of the audit log.
+const maxWord = 32 << 10
+
 func open[T any](raw []byte, payloadType string) (*dsse.Envelope, T, *refusal.Refusal) {
 	var value T
+	if len(raw) > maxWord {
+		return nil, value, refusal.New(step, refusal.TooLarge, "%d bytes are more than the %d allowed of %s", len(raw), maxWord, payloadType)
+	}
 	envelope, payload, no := Open(raw, payloadType)
 	if no != nil {
 		return nil, value, no
@@ -79,4 +85,16 @@ func Wrap(order Order) (envelope []byte, digest string, err error) {
 	}
 	envelope, err = Seal(context.Background(), OrderType, order)
 	return envelope, Digest(payload), err
+}
+
+// OpenOrder reads the envelope of an order: what it says, and the digest of the bytes that approvers sign.
+func OpenOrder(raw []byte) (e *dsse.Envelope, o Order, digest string, no *refusal.Refusal) {
+	e, payload, no := Open(raw, OrderType)
+	if no != nil {
+		return nil, o, "", no
+	}
+	if err := decode(payload, &o); err != nil {
+		return nil, o, "", refusal.New(step, refusal.Malformed, "order: %v", err)
+	}
+	return e, o, Digest(payload), nil
 }

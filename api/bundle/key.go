@@ -9,13 +9,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"golang.org/x/crypto/ssh"
 )
 
-// Key is an Ed25519 key (RFC 8032) under the ID by which envelopes name it. With a private half it signs.
+// Key is an Ed25519 key (RFC 8032), or a hardware key that only verifies (NewHardwareVerifier), under the ID by which envelopes name
+// it. With a private half it signs.
 type Key struct {
-	id      string
-	public  ed25519.PublicKey
-	private ed25519.PrivateKey
+	id       string
+	public   ed25519.PublicKey
+	private  ed25519.PrivateKey
+	hardware ssh.PublicKey // instead of public
 }
 
 // errNoPrivate is what Sign returns where only the public half is known.
@@ -58,6 +62,9 @@ func (k *Key) Sign(_ context.Context, data []byte) ([]byte, error) {
 
 // Verify implements dsse.Verifier.
 func (k *Key) Verify(_ context.Context, data, sig []byte) error {
+	if k.hardware != nil {
+		return verifyHardware(k.hardware, data, sig)
+	}
 	if !ed25519.Verify(k.public, data, sig) {
 		return errors.New("the signature is not by this key")
 	}
@@ -67,5 +74,22 @@ func (k *Key) Verify(_ context.Context, data, sig []byte) error {
 // KeyID implements dsse.Verifier.
 func (k *Key) KeyID() (string, error) { return k.id, nil }
 
-// Public implements dsse.Verifier.
-func (k *Key) Public() crypto.PublicKey { return k.public }
+// Public implements dsse.Verifier: an ed25519.PublicKey, or the ssh.PublicKey of a hardware key. What is inside the latter is never
+// handed out: it verifies no signature over the bytes themselves.
+func (k *Key) Public() crypto.PublicKey {
+	if k.hardware != nil {
+		return k.hardware
+	}
+	return k.public
+}
+
+// Hardware reports whether the private half is inside a FIDO authenticator.
+func (k *Key) Hardware() bool { return k.hardware != nil }
+
+// SSH is the public half as SSH has it.
+func (k *Key) SSH() (ssh.PublicKey, error) {
+	if k.hardware != nil {
+		return k.hardware, nil
+	}
+	return ssh.NewPublicKey(k.public)
+}

@@ -7,12 +7,14 @@ package bundle
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/api/template"
 )
 
 // Format is the version of order and bundle that this code writes.
@@ -53,17 +55,43 @@ type Order struct {
 	DecisionID      string               `json:"decisionID,omitempty"`
 	PolicyDigest    string               `json:"policyDigest"`
 	RehearsalDigest string               `json:"rehearsalDigest,omitempty"`
+	// Template is what the action is, whole, where it is one of a site's own: whoever judges the order computes from it.
+	Template *template.Definition `json:"template,omitempty"`
 }
 
 // Case is what the catalogue judges the order on. ok is false where the order names an action that is not in it; the case
 // has no kind where the action does not take the target's.
 func (o Order) Case() (action *catalogue.Action, c catalogue.Case, ok bool) {
-	action, ok = catalogue.Actions()[o.Action]
-	if !ok {
-		return nil, c, false
+	action, c, err := o.Resolve()
+	return action, c, err == nil
+}
+
+// Resolve is Case, and says why there is none.
+func (o Order) Resolve() (*catalogue.Action, catalogue.Case, error) {
+	action, err := ActionOf(o.Action, o.Template)
+	if err != nil {
+		return nil, catalogue.Case{}, err
 	}
 	kind, _ := catalogue.Find(action.Kinds, o.Target)
-	return action, catalogue.Case{Target: o.Target, Kind: kind, Parameters: o.Parameters, Facts: o.Observed}, true
+	return action, catalogue.Case{Target: o.Target, Kind: kind, Parameters: o.Parameters, Facts: o.Observed, OrderID: o.ID}, nil
+}
+
+// ActionOf is the action of a name: that of the catalogue, or what a definition of the same name makes of it.
+func ActionOf(name string, of *template.Definition) (*catalogue.Action, error) {
+	if of == nil {
+		if action, ok := catalogue.Actions()[name]; ok {
+			return action, nil
+		}
+		return nil, fmt.Errorf("the catalogue has no %q", name)
+	}
+	if of.Name != name {
+		return nil, fmt.Errorf("the template is of %q, the action is %q", of.Name, name)
+	}
+	action, err := template.Compile(*of)
+	if err != nil {
+		return nil, fmt.Errorf("the template of %s: %w", name, err)
+	}
+	return action, nil
 }
 
 // Bundle says when and where, and carries the order's envelope with the approvers' signatures.
@@ -86,6 +114,8 @@ type Head struct {
 	Sequence uint64    `json:"sequence"`
 	Digest   string    `json:"digest,omitempty"`
 	At       time.Time `json:"at"`
+	// Freezes is nil where the gateway says nothing of them: for a spoke without capability.Freezes, and before it has read them.
+	Freezes *Freezes `json:"freezes,omitempty"`
 }
 
 // Result is how an attempt ended.
@@ -112,6 +142,7 @@ type Receipt struct {
 	Refusal      *refusal.Refusal `json:"refusal,omitempty"`
 	Change       string           `json:"change,omitempty"`
 	Generation   int64            `json:"generation,omitempty"`
+	Artefact     string           `json:"artefact,omitempty"`   // digest of what was collected
 	Credential   string           `json:"credential,omitempty"` // the issuer and its lease or token ID; never a secret
 	StartedAt    time.Time        `json:"startedAt,omitzero"`
 	FinishedAt   time.Time        `json:"finishedAt"`
@@ -127,15 +158,17 @@ type Span struct {
 
 // Outcome is what a spoke signs about what came true of the prediction.
 type Outcome struct {
-	Cluster     string    `json:"cluster"`
-	BundleID    string    `json:"bundleID"`
-	OrderID     string    `json:"orderID"`
-	OrderDigest string    `json:"orderDigest"`
-	RequestID   string    `json:"requestID"`
-	Result      string    `json:"result"` // CameTrue or DidNot
-	Detail      string    `json:"detail"`
-	ObservedAt  time.Time `json:"observedAt"`
-	Spans       []Span    `json:"spans,omitempty"`
+	Cluster     string `json:"cluster"`
+	BundleID    string `json:"bundleID"`
+	OrderID     string `json:"orderID"`
+	OrderDigest string `json:"orderDigest"`
+	RequestID   string `json:"requestID"`
+	Result      string `json:"result"` // CameTrue or DidNot
+	Detail      string `json:"detail"`
+	// Drift is what was not as predicted, as it was seen at the end; only with DidNot.
+	Drift      []catalogue.Drift `json:"drift,omitempty"`
+	ObservedAt time.Time         `json:"observedAt"`
+	Spans      []Span            `json:"spans,omitempty"`
 }
 
 // The results of an outcome.

@@ -1,7 +1,7 @@
 // Package catalogue holds the typed actions that Writ can order: nothing else can be done.
 //
 // Every function here is pure: no I/O, no clock. The gateway, the spoke and Vault compute tier, rules and prediction from
-// the same content with the same code, each for itself. Adding an action is adding one file and naming it in Actions.
+// the same content with the same code, each for itself. Adding an action is adding one file and naming it in list.go.
 package catalogue
 
 import (
@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -25,12 +24,16 @@ type Case struct {
 	Kind       Kind
 	Parameters json.RawMessage
 	Facts      Facts
+	// OrderID is empty until there is an order. Rules, Tier and Predict do not depend on it; what an action creates is
+	// named after it.
+	OrderID string
 }
 
 // Action is one entry of the catalogue.
 type Action struct {
 	Name    string
 	Summary string
+	Words   Words
 	Kinds   []Kind
 	// Schema is the JSON Schema of the parameters (draft 2020-12).
 	Schema *jsonschema.Schema
@@ -44,11 +47,38 @@ type Action struct {
 	Predict func(Case) Prediction
 	// Inverse is the action that undoes this one; nil where there is none.
 	Inverse func(Case) *Undo
+	// Look lists what the spoke reads besides the target, with its own identity, for See; nil for nothing. The target is the
+	// object as JSON, nil where it is gone: Facts are then those that the order was judged on.
+	Look func(c Case, target []byte) []Read
+	// Gets and Lists are all kinds that Look may name: objects by their names, and lists. What may be read is made of them.
+	Gets, Lists []Kind
+	// See makes Facts.State of the target and of what Look asked for, in its order, nil for an object that does not exist.
+	// ErrUnfit where the action cannot be done on such a target. Nil where the facts of a workload are enough.
+	See func(c Case, target []byte, looked [][]byte) (json.RawMessage, error)
 	// Reads lists what must be fetched, with the action's credential, before Change can be computed.
 	Reads func(Case) []Read
-	// Change computes the one patch of the action from what was read, in the order of Reads. It checks the preconditions:
-	// ErrTargetChanged where the target is no longer what the order was judged on.
+	// Change computes the one operation of the action from what was read, in the order of Reads. It checks the
+	// preconditions: ErrTargetChanged where the target is no longer what the order was judged on.
 	Change func(Case, Stamp, [][]byte) (Change, error)
+	// Guard is the guard that the action relaxes, in words; empty where it relaxes none. Nil where it never does.
+	Guard func(Case) string
+	// Recalls names the order out of whose record the hub completes the parameters, before anything is judged; an error where they
+	// say themselves what they must not. Recall completes them, from the action and the case of that order, which was on the same
+	// target and was applied. Nil for actions whose parameters say everything.
+	Recalls func(Case) (orderID string, err error)
+	Recall  func(c Case, by string, earlier Case) (json.RawMessage, error)
+	// OnHub actions are carried out by the hub itself: they have no rights, and no spoke takes a bundle with one.
+	OnHub bool
+	// Collects lists what an action with the effect Collects reads besides its target, with its credential, for Artefact.
+	Collects func(Case) []Read
+	// Effect is what is left to see of the operation, once it was made.
+	Effect Effect
+	// Follows: more operations may follow the first one (Change.Then). After a crash they are not made.
+	Follows bool
+	// Rehearsed actions are rehearsed also where their tier was lowered to low.
+	Rehearsed bool
+	// Made names the object that an action with the effect Creates makes.
+	Made func(Case) Read
 
 	resolved *jsonschema.Resolved
 }
@@ -63,40 +93,9 @@ type Stamp struct {
 type Undo struct {
 	Action     string          `json:"action"`
 	Parameters json.RawMessage `json:"parameters"`
+	// Target is set where it is another object than that of the action: one that the action made.
+	Target *Target `json:"target,omitempty"`
 }
-
-// Read is one GET, of one object by name or of a whole list of the target's namespace where Name is empty.
-type Read struct {
-	Kind        Kind
-	Name        string
-	Subresource string
-}
-
-// Change is one JSON merge patch of one object.
-type Change struct {
-	Kind        Kind
-	Name        string
-	Subresource string
-	PatchType   string // a k8s.io/apimachinery types.PatchType
-	Body        []byte
-	// Says is the change in words, for people: "replicas 3 → 5".
-	Says string
-}
-
-// Actions returns the catalogue, by name.
-func Actions() map[string]*Action { return actions }
-
-// Names returns the names of all actions, sorted.
-func Names() []string {
-	names := make([]string, 0, len(actions))
-	for name := range actions {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
-
-var actions = build(scale(), rolloutRestart(), rollback())
 
 func build(list ...*Action) map[string]*Action {
 	byName := make(map[string]*Action, len(list))
@@ -139,10 +138,16 @@ func Equal(a, b any) bool {
 	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
 }
 
+// ClusterScoped reports whether the action is on kinds that have no namespace; then all of its kinds are such.
+func (a *Action) ClusterScoped() bool { return a.Kinds[0].ClusterScoped }
+
 // TierOf is the floor that content alone demands: the action's own tier, and high for a protected target.
 func (a *Action) TierOf(c Case) (Tier, string) {
 	if c.Facts.Protected {
 		return High, "the target is protected"
+	}
+	if a.See != nil && c.Facts.State == nil {
+		return High, "nothing was seen of the target"
 	}
 	return a.Tier(c)
 }

@@ -3,6 +3,7 @@ package catalogue_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,9 +74,11 @@ func TestRulesAreExact(t *testing.T) {
 	for _, name := range catalogue.Names() {
 		action := catalogue.Actions()[name]
 		for _, kind := range action.Kinds {
-			for _, rule := range action.Rules(caseOf(kind, facts(3), `{"replicas":4}`)) {
+			for _, rule := range action.Rules(caseOf(kind, facts(3), `{"replicas":4,"signer":"example.org/x"}`)) {
 				require.NotContains(t, fmt.Sprint(rule), "*")
-				if rule.Verbs[0] != "list" {
+				if rule.Resources[0] == "signers" {
+					require.Equal(t, []string{"example.org/x"}, rule.ResourceNames)
+				} else if rule.Verbs[0] != "list" && (rule.Verbs[0] != "create" || !slices.Contains([]string{"jobs", "networkpolicies"}, rule.Resources[0]) && name != "drain") {
 					require.Equal(t, []string{"checkout"}, rule.ResourceNames, "%s %v", name, rule)
 				}
 			}

@@ -11,9 +11,13 @@ import (
 
 // The patch types used, as k8s.io/apimachinery names them.
 const (
-	mergePatch = "application/merge-patch+json"
-	jsonPatch  = "application/json-patch+json"
+	mergePatch     = "application/merge-patch+json"
+	jsonPatch      = "application/json-patch+json"
+	strategicPatch = "application/strategic-merge-patch+json"
 )
+
+// ApplyPatch is a server-side apply, which takes the fields from whoever has them.
+const ApplyPatch = "application/apply-patch+yaml"
 
 // objectMeta is the part of an object's metadata that preconditions look at.
 type objectMeta struct {
@@ -62,6 +66,42 @@ func object(properties map[string]*jsonschema.Schema, required ...string) *jsons
 func integer(description string, minimum, maximum float64) *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "integer", Description: description, Minimum: &minimum, Maximum: &maximum}
 }
+
+// text is a string of at most so many characters that matches a pattern (RE2), or anything where the pattern is empty.
+func text(description, pattern string, longest int) *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Description: description, Pattern: pattern, MinLength: ptr(1), MaxLength: &longest}
+}
+
+func choice(description string, values ...string) *jsonschema.Schema {
+	s := &jsonschema.Schema{Type: "string", Description: description}
+	for _, v := range values {
+		s.Enum = append(s.Enum, v)
+	}
+	return s
+}
+
+// maxEntries bounds what one action may change at once.
+const maxEntries = 20
+
+// entries is a map of at least one and at most maxEntries keys that match a pattern.
+func entries(description, keys string, value *jsonschema.Schema) *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "object", Description: description, MinProperties: ptr(1), MaxProperties: ptr(maxEntries),
+		PropertyNames: &jsonschema.Schema{Pattern: keys}, AdditionalProperties: value}
+}
+
+// orNull lets null stand for the absence of a value.
+func orNull(s *jsonschema.Schema) *jsonschema.Schema {
+	s.Types, s.Type = []string{s.Type, "null"}, ""
+	return s
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// The forms of names and of quantities.
+const (
+	labelName  = `^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	quantities = `^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$`
+)
 
 // parameters decodes what Validate has accepted.
 func parameters[T any](c Case) T {

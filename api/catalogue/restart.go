@@ -15,6 +15,7 @@ const restartedAt = "kubectl.kubernetes.io/restartedAt"
 func rolloutRestart() *Action {
 	return &Action{
 		Name:     "rollout-restart",
+		Words:    Words{"low; medium for one replica, or where a PodDisruptionBudget has no headroom", "the new generation is fully available", "none"},
 		Summary:  "Replace every pod of a Deployment, StatefulSet or DaemonSet, as its update strategy allows",
 		Kinds:    []Kind{Deployment, StatefulSet, DaemonSet},
 		Schema:   object(map[string]*jsonschema.Schema{}),

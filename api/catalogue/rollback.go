@@ -20,11 +20,10 @@ type rollbackParameters struct {
 	Revision int64 `json:"revision,omitempty"`
 }
 
-var controllerRevisions = Kind{"apps/v1", "ControllerRevision", "controllerrevisions"}
-
 func rollback() *Action {
 	return &Action{
 		Name:    "rollback",
+		Words:   Words{"medium", "the pod template of that revision is fully available", "rollback to the revision before"},
 		Summary: "Put a Deployment, StatefulSet or DaemonSet back to an earlier revision of its pod template",
 		Kinds:   []Kind{Deployment, StatefulSet, DaemonSet},
 		Schema: object(map[string]*jsonschema.Schema{

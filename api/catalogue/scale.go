@@ -19,6 +19,7 @@ const maxReplicas = 10000
 func scale() *Action {
 	return &Action{
 		Name:    "scale",
+		Words:   Words{"low within ±50 % and 5 pods; medium beyond; high to zero, and for a StatefulSet downward", "the wanted number of pods is ready", "scale to the former number"},
 		Summary: "Set the number of replicas of a Deployment, StatefulSet or ReplicaSet",
 		Kinds:   []Kind{Deployment, StatefulSet, ReplicaSet},
 		Schema: object(map[string]*jsonschema.Schema{

@@ -1,47 +1,27 @@
 package catalogue
 
-import "strings"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
 
 // Target names the one object that an action touches. UID is empty in what people ask for and always set in an order.
 type Target struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
-	Namespace  string `json:"namespace"`
+	Namespace  string `json:"namespace"` // empty for a cluster-scoped kind
 	Name       string `json:"name"`
 	UID        string `json:"uid,omitempty"`
 }
 
-// String reads like kubectl's names: "deployment/shop/checkout".
+// String reads like kubectl's names: "deployment/shop/checkout", "node/n1".
 func (t Target) String() string {
+	if t.Namespace == "" {
+		return strings.ToLower(t.Kind) + "/" + t.Name
+	}
 	return strings.ToLower(t.Kind) + "/" + t.Namespace + "/" + t.Name
 }
-
-// Kind is a kind that an action can be asked for, with the resource by which the API server knows it.
-type Kind struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Resource   string `json:"resource"`
-}
-
-// Group is the API group, empty for the core group.
-func (k Kind) Group() string {
-	group, _, found := strings.Cut(k.APIVersion, "/")
-	if !found {
-		return ""
-	}
-	return group
-}
-
-// The workload kinds of the catalogue.
-var (
-	Deployment  = Kind{"apps/v1", "Deployment", "deployments"}
-	StatefulSet = Kind{"apps/v1", "StatefulSet", "statefulsets"}
-	DaemonSet   = Kind{"apps/v1", "DaemonSet", "daemonsets"}
-	ReplicaSet  = Kind{"apps/v1", "ReplicaSet", "replicasets"}
-)
-
-// Workloads lists every kind that a spoke must be able to read facts about.
-func Workloads() []Kind { return []Kind{Deployment, StatefulSet, DaemonSet, ReplicaSet} }
 
 // Find returns the kind that a target names, among kinds.
 func Find(kinds []Kind, t Target) (Kind, bool) {
@@ -75,6 +55,26 @@ type Facts struct {
 	Protected bool `json:"protected,omitempty"`
 	// ManagedBy names the tool that owns the object by its labels or annotations ("Helm", "argocd", "flux").
 	ManagedBy string `json:"managedBy,omitempty"`
+	// Gone is true where the object does not exist any more: only predictions are ever judged on that.
+	Gone bool `json:"gone,omitempty"`
+	// Nodes are the cluster's, where the action takes one out of use; nil otherwise.
+	Nodes *Nodes `json:"nodes,omitempty"`
+	// State is what the action itself looks at, beyond the fields above, as JSON of its own making (Action.See).
+	State json.RawMessage `json:"state,omitempty"`
+}
+
+// Nodes counts the nodes of a cluster: all, and those besides the target that take no new pods or are not ready.
+type Nodes struct {
+	All int `json:"all"`
+	Out int `json:"out"`
+}
+
+// String is what was seen, in words.
+func (f Facts) String() string {
+	if f.State != nil {
+		return string(f.State)
+	}
+	return fmt.Sprintf("%d/%d ready", f.ReadyReplicas, f.Replicas)
 }
 
 // FullyAvailable reports whether the newest generation has all of its pods, and none of an older revision is left.

@@ -3,7 +3,10 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strings"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
@@ -16,114 +19,142 @@ const step = "judge"
 
 // Question is what is judged.
 type Question struct {
-	Action     string
-	Cluster    string
-	AgentClass string
-	Requester  string
-	Target     catalogue.Target
-	Parameters json.RawMessage
-	Observed   catalogue.Facts
+	Action        string
+	Cluster       string
+	ClusterLabels map[string]string // of the Cluster object
+	AgentClass    string
+	Requester     string
+	Target        catalogue.Target
+	Parameters    json.RawMessage
+	Observed      catalogue.Facts
+	// Rules are what the action's credential may do.
+	Rules []rbacv1.PolicyRule
+	// Baseline is the number of replicas that the target had of late; below 0 where nobody knows.
+	Baseline int64
+	// Now is the time at which it is judged.
+	Now time.Time
 }
 
-// Verdict is what the policies say to a question that none of them denied.
+// Effect is what a rule did to a verdict.
+type Effect string
+
+// The effects.
+const (
+	Agrees Effect = "agrees"
+	Denies Effect = "denies"
+	Raises Effect = "raises"
+	Lowers Effect = "lowers"
+)
+
+// Finding is what one rule of one policy said.
+type Finding struct {
+	Policy string `json:"policy"`
+	Rule   string `json:"rule"`           // where it stands in the policy's spec: "validations[0]"
+	Text   string `json:"text,omitempty"` // the expression or the bound, as it was written
+	Effect Effect `json:"effect"`
+	Says   string `json:"says,omitempty"` // to people, where it does not merely agree
+}
+
+// Verdict is what the policies say to a question.
 type Verdict struct {
-	Tier     catalogue.Tier `json:"tier"`
-	Why      string         `json:"why"`
-	Policies []string       `json:"policies"` // that matched, by name
-	Digest   string         `json:"digest"`   // of the policies that matched
+	Tier      catalogue.Tier `json:"tier"` // empty where it is denied
+	Why       string         `json:"why"`
+	Approvals int32          `json:"approvals,omitempty"` // how many approvers must agree, besides what the tier demands
+	OnMiss    string         `json:"onMiss,omitempty"`    // undo, where a policy has a miss undone
+	Policies  []string       `json:"policies"`            // that matched, by name
+	Digest    string         `json:"digest"`              // of the policies that matched
+	Findings  []Finding      `json:"findings,omitempty"`  // each rule that spoke, in the order of the policies
 }
 
-// Judge asks every policy that matches. floor is the tier that content alone demands, and why.
+// Judge asks every policy that matches. floor is the tier that content alone demands, and why. A question that is denied has a
+// refusal that names each policy that denied it; the verdict has all that spoke.
 func (s *Set) Judge(q Question, floor catalogue.Tier, why string) (Verdict, *refusal.Refusal) {
-	verdict := Verdict{Tier: floor, Why: why}
-	var digests string
-	variables, err := q.variables()
-	if err != nil {
-		return Verdict{}, refusal.New(step, refusal.ParametersInvalid, "%v", err)
-	}
-	for _, p := range s.policies {
-		if !matches(p.match, q) {
-			continue
-		}
-		if no := p.judge(variables); no != nil {
-			return Verdict{}, no
-		}
-		verdict.Policies = append(verdict.Policies, p.name)
-		digests += p.digest
-		if !verdict.Tier.AtLeast(p.minTier) {
-			verdict.Tier, verdict.Why = p.minTier, "policy "+p.name+" demands it"
+	verdict, matched := Verdict{}, make([]*compiled, 0, 8)
+	var room [32]int32
+	for _, i := range s.candidates(&q, room[:0]) {
+		if p := s.policies[i]; p.matches(&q) {
+			matched = append(matched, p)
 		}
 	}
-	if len(verdict.Policies) == 0 {
-		return Verdict{}, refusal.New(step, refusal.NoPolicy,
-			"no policy allows %s of %s in cluster %s: a platform engineer must add an ActionPolicy", q.Action, q.Target, q.Cluster)
+	no := verdict.hear(&q, matched)
+	if no != nil {
+		return verdict, no
 	}
-	verdict.Digest = bundle.Digest([]byte(digests))
+	verdict.weigh(&q, matched, floor, why)
 	return verdict, nil
 }
 
-func (p compiled) judge(variables map[string]any) *refusal.Refusal {
-	if p.broken != nil {
-		return refusal.New(step, refusal.PolicyDenied, "policy %s does not compile: %v", p.name, p.broken)
+// hear lets each policy that matches speak; it returns a refusal where one denies, or none allows.
+func (v *Verdict) hear(q *Question, matched []*compiled) *refusal.Refusal {
+	shared, allowed := values{q: q}, false
+	v.Policies = make([]string, 0, len(matched))
+	v.Findings = make([]Finding, 0, 4*len(matched))
+	digests := make([]byte, 0, 80*len(matched))
+	for _, p := range matched {
+		v.Policies = append(v.Policies, p.name)
+		digests = append(digests, p.digest...)
+		allowed = allowed || !p.restricts()
+		v.Findings = p.speak(q, &shared, v.Findings)
 	}
-	for _, v := range p.validations {
-		value, _, err := v.program.Eval(variables)
-		if err != nil {
-			return refusal.New(step, refusal.PolicyDenied, "policy %s: %q failed: %v", p.name, v.expression, err)
+	v.Digest = bundle.Digest(digests)
+	if no := v.denied(); no != nil {
+		return no
+	}
+	if !allowed {
+		only := ""
+		if len(matched) > 0 {
+			only = fmt.Sprintf("; %s only restrict", strings.Join(v.Policies, ", "))
 		}
-		if value.Value() != true {
-			message := v.message
-			if message == "" {
-				message = fmt.Sprintf("%q is false", v.expression)
-			}
-			return refusal.New(step, refusal.PolicyDenied, "policy %s: %s", p.name, message)
-		}
+		return refusal.New(step, refusal.NoPolicy, "no policy allows %s of %s in cluster %s: a platform engineer must add an ActionPolicy%s",
+			q.Action, q.Target, q.Cluster, only)
 	}
 	return nil
 }
 
-func matches(m v1alpha1.PolicyMatch, q Question) bool {
-	return selects(m.Actions, q.Action) && selects(m.Clusters, q.Cluster) && selects(m.Namespaces, q.Target.Namespace) &&
-		(len(m.AgentClasses) == 0 || selects(m.AgentClasses, q.AgentClass))
-}
-
-func selects(list []string, value string) bool {
-	return slices.Contains(list, "*") || slices.Contains(list, value)
-}
-
-func (q Question) variables() (map[string]any, error) {
-	parameters, observed := map[string]any{}, map[string]any{}
-	if len(q.Parameters) > 0 {
-		if err := json.Unmarshal(q.Parameters, &parameters); err != nil {
-			return nil, fmt.Errorf("parameters: %w", err)
+// denied joins what every rule that denies says.
+func (v *Verdict) denied() *refusal.Refusal {
+	var says []string
+	for _, f := range v.Findings {
+		if f.Effect == Denies {
+			says = append(says, "policy "+f.Policy+": "+f.Says)
 		}
 	}
-	raw, err := json.Marshal(q.Observed)
-	if err != nil {
-		return nil, err
+	if len(says) == 0 {
+		return nil
 	}
-	if err := json.Unmarshal(raw, &observed); err != nil {
-		return nil, err
-	}
-	return map[string]any{
-		"action": q.Action, "cluster": q.Cluster, "agentClass": q.AgentClass, "requester": q.Requester,
-		"parameters": whole(parameters), "observed": whole(observed),
-		"target": map[string]string{"apiVersion": q.Target.APIVersion, "kind": q.Target.Kind,
-			"namespace": q.Target.Namespace, "name": q.Target.Name},
-	}, nil
+	return refusal.New(step, refusal.PolicyDenied, "%s", strings.Join(says, "; "))
 }
 
-// whole turns JSON numbers without a fraction into integers, so that CEL's "parameters.replicas <= 5" has a meaning.
-func whole(values map[string]any) map[string]any {
-	for key, value := range values {
-		switch v := value.(type) {
-		case float64:
-			if v == float64(int64(v)) {
-				values[key] = int64(v)
-			}
-		case map[string]any:
-			whole(v)
+// weigh finds the tier of what nobody denied: what the content demands, lowered where the platform team says so, and then
+// raised to the highest that any policy demands.
+func (v *Verdict) weigh(q *Question, matched []*compiled, floor catalogue.Tier, why string) {
+	v.Tier, v.Why = floor, why
+	var lowered catalogue.Tier
+	for _, p := range matched {
+		if p.lowerTo == "" || q.Observed.Protected || p.lowerTo.AtLeast(floor) {
+			continue
 		}
+		if lowered == "" || p.lowerTo.AtLeast(lowered) {
+			lowered, v.Why = p.lowerTo, "policy "+p.name+" of the platform team lowers it"
+		}
+		v.Findings = append(v.Findings, Finding{p.name, "lowerTierTo", string(p.lowerTo), Lowers, fmt.Sprintf("%s to %s", floor, p.lowerTo)})
 	}
-	return values
+	if lowered != "" {
+		v.Tier = lowered
+	}
+	for _, p := range matched {
+		v.Approvals = max(v.Approvals, p.spec.Approvals)
+		if p.spec.OnMiss == v1alpha1.OnMissUndo {
+			v.OnMiss = v1alpha1.OnMissUndo
+		}
+		if v.Tier.AtLeast(p.minTier) {
+			continue
+		}
+		rule, text := "minTier", string(p.minTier)
+		if string(p.minTier) != p.spec.MinTier {
+			rule, text = "approvals", fmt.Sprint(p.spec.Approvals)
+		}
+		v.Findings = append(v.Findings, Finding{p.name, rule, text, Raises, fmt.Sprintf("%s to %s", v.Tier, p.minTier)})
+		v.Tier, v.Why = p.minTier, "policy "+p.name+" demands it"
+	}
 }

@@ -26,18 +26,17 @@ type Expect struct {
 type Authentic struct {
 	d    *bundle.Decoded
 	root *Root
+	by   signed
 }
 
 // Decoded is what was authenticated.
 func (a Authentic) Decoded() *bundle.Decoded { return a.d }
 
 // Authenticate checks who signed a bundle, whom it is for, and that it is the next one. A refusal leaves the sequence as
-// it is: nobody who cannot sign can make a cluster move on.
+// it is: nobody who cannot sign can make a cluster move on. A key of a former trust root can: what it signed in its time may
+// have been under way for long, and Judge decides whether that is so.
 func Authenticate(ctx context.Context, d *bundle.Decoded, root *Root, want Expect) (Authentic, *refusal.Refusal) {
-	keys, err := root.Verifiers(RoleGateway)
-	if err == nil {
-		_, err = bundle.VerifyAll(ctx, d.Envelope, root.Threshold(RoleGateway), keys)
-	}
+	by, err := root.whoSigned(ctx, d.Envelope, RoleGateway)
 	if err != nil {
 		return Authentic{}, refusal.New(stepVerify, refusal.SignatureInvalid, "gateway: %v", err)
 	}
@@ -59,5 +58,5 @@ func Authenticate(ctx context.Context, d *bundle.Decoded, root *Root, want Expec
 		return Authentic{}, refusal.New(stepVerify, refusal.PreviousDigestWrong,
 			"sequence %d follows a bundle that this cluster has not seen", b.Sequence)
 	}
-	return Authentic{d: d, root: root}, nil
+	return Authentic{d: d, root: root, by: by}, nil
 }

@@ -51,6 +51,39 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 	}
 }
 
+// A tier below the content's is accepted where who runs the cluster has agreed to it, and for nothing protected.
+func TestALoweredTier(t *testing.T) {
+	f := trusttest.New(t)
+	judge := func(change func(*bundle.Order), options ...trust.Option) *refusal.Refusal {
+		o := f.OrderFor("rollback", catalogue.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "checkout", UID: "d1"},
+			catalogue.Facts{UID: "d1", Generation: 7, Replicas: 3, Revision: 2, HealthyRevision: 1}, `{}`)
+		require.Equal(t, catalogue.Medium, o.Tier)
+		o.Tier = catalogue.Low
+		change(&o)
+		d, no := bundle.Decode(f.Seal(f.Bundle(o)))
+		require.Nil(t, no)
+		a, no := trust.Authenticate(t.Context(), d, f.Root, f.Expect())
+		require.Nil(t, no)
+		v, no := trust.Judge(t.Context(), a, f.Now, options...)
+		if no == nil {
+			require.Equal(t, o.Tier, v.Floor())
+		}
+		return no
+	}
+	same := func(*bundle.Order) {}
+	require.Nil(t, judge(same, trust.LoweredTo(catalogue.Low)))
+	for name, no := range map[string]*refusal.Refusal{
+		"nobody agreed":     judge(same),
+		"agreed to nothing": judge(same, trust.LoweredTo("")),
+		"agreed to less":    judge(same, trust.LoweredTo(catalogue.Medium)),
+		"agreed to more":    judge(same, trust.LoweredTo(catalogue.High)),
+		"protected":         judge(func(o *bundle.Order) { o.Observed.Protected = true }, trust.LoweredTo(catalogue.Low)),
+	} {
+		require.NotNil(t, no, name)
+		require.Equal(t, refusal.TierTooLow, no.Reason, name)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	f := trusttest.New(t)
 	other := trusttest.New(t)

@@ -3,6 +3,7 @@
 package trustfile
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -35,9 +36,16 @@ const rootKeys, rootThreshold = 3, 2
 // RootKeyFile is the file of the nth root key, from 1.
 func RootKeyFile(n int) string { return fmt.Sprintf("root-%d.key", n) }
 
-// Init makes a trust root: three root keys of which two must sign, one gateway key, and root.json, version 1. The root keys are
-// for taking away; only gateway.key and root.json belong on the hub. Where any of the files exists, none is written.
-func Init(dir string, now time.Time) error {
+// Approvers are who may sign orders of tier high, and how many of them must.
+type Approvers struct {
+	People    []trust.Approver
+	Threshold int
+}
+
+// Init makes a trust root: three root keys of which two must sign, one gateway key, and root.json, version 1, which names the
+// approvers. The root keys are for taking away; only gateway.key and root.json belong on the hub. Where any of the files exists,
+// none is written.
+func Init(dir string, approvers Approvers, now time.Time) error {
 	names := []string{RootFile, GatewayFile}
 	for n := range rootKeys {
 		names = append(names, RootKeyFile(n+1))
@@ -50,8 +58,8 @@ func Init(dir string, now time.Time) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	draft := trust.Draft{Version: 1, Expires: now.Add(Life), Threshold: map[trust.Role]int{trust.RoleRoot: rootThreshold},
-		Keys: map[trust.Role][]ed25519.PublicKey{}}
+	draft := trust.Draft{Version: 1, Expires: now.Add(Life), Keys: map[trust.Role][]ed25519.PublicKey{},
+		Approvers: approvers.People, Threshold: map[trust.Role]int{trust.RoleRoot: rootThreshold, trust.RoleApprovers: approvers.Threshold}}
 	var signers []ed25519.PrivateKey
 	for n := range rootKeys {
 		key, err := writeKey(filepath.Join(dir, RootKeyFile(n+1)))
@@ -75,33 +83,54 @@ func Init(dir string, now time.Time) error {
 
 // LoadSigner reads a private key and finds it in a role of the trust root: a key that no spoke would believe is an error here.
 func LoadSigner(path string, root *trust.Root, role trust.Role) (*bundle.Key, error) {
-	raw, err := os.ReadFile(path)
+	privates, err := LoadKeys(path)
 	if err != nil {
 		return nil, fmt.Errorf("the %s key: %w", role, err)
-	}
-	block, _ := pem.Decode(raw)
-	if block == nil || block.Type != keyBlock {
-		return nil, fmt.Errorf("the %s key: %s holds no %s block", role, path, keyBlock)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("the %s key: %s cannot be read", role, path)
-	}
-	private, ok := parsed.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("the %s key: %s holds a %T, wanted Ed25519", role, path, parsed)
 	}
 	keys, err := root.Keys(role)
 	if err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
-		if private.Public().(ed25519.PublicKey).Equal(key.Public()) {
-			id, _ := key.KeyID()
-			return bundle.NewSigner(id, private)
+		for _, private := range privates {
+			if private.Public().(ed25519.PublicKey).Equal(key.Public()) {
+				id, _ := key.KeyID()
+				return bundle.NewSigner(id, private)
+			}
 		}
 	}
 	return nil, fmt.Errorf("the %s key: %s is not in version %d of the trust root", role, path, root.Version())
+}
+
+// maxKeys is how many private keys a file may hold: while one is replaced there are two.
+const maxKeys = 8
+
+// LoadKeys reads all private keys of a file. An error never says what the file holds.
+func LoadKeys(path string) ([]ed25519.PrivateKey, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var keys []ed25519.PrivateKey
+	for rest := bytes.TrimSpace(raw); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != keyBlock || len(keys) == maxKeys {
+			return nil, fmt.Errorf("%s holds no %s block, or something beside it", path, keyBlock)
+		}
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot be read", path)
+		}
+		private, ok := parsed.(ed25519.PrivateKey)
+		if !ok {
+			return nil, fmt.Errorf("%s holds a %T, wanted Ed25519", path, parsed)
+		}
+		keys = append(keys, private)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%s holds no %s block", path, keyBlock)
+	}
+	return keys, nil
 }
 
 func writeKey(path string) (ed25519.PrivateKey, error) {
@@ -124,4 +153,30 @@ func create(path string, content []byte, mode fs.FileMode) error {
 	}
 	_, err = file.Write(content)
 	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// RotateKey writes a new private key to a file that must not exist, with those of the old file after it, unless that is empty: the
+// content for the hub's file while both are in use. It returns the new public key.
+func RotateKey(newFile, oldFile string) (ed25519.PublicKey, error) {
+	var keys []ed25519.PrivateKey
+	if oldFile != "" {
+		old, err := LoadKeys(oldFile)
+		if err != nil {
+			return nil, err
+		}
+		keys = old[:1] // one that was replaced before has served
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	var raw []byte
+	for _, key := range append([]ed25519.PrivateKey{private}, keys...) {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return nil, err
+		}
+		raw = append(raw, pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der})...)
+	}
+	return public, create(newFile, raw, 0o600)
 }

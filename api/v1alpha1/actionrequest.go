@@ -63,6 +63,23 @@ type ActionRequestSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Requester string `json:"requester,omitempty"`
+	// Rollout is the rollout of the same namespace that asks for this. Only the hub writes it, and believes it by what the rollout
+	// says.
+	// +optional
+	Rollout *Reference `json:"rollout,omitempty"`
+	// Undoes is the request of the same namespace whose inverse this is. Only the hub writes it, and believes it by its own record.
+	// +optional
+	Undoes *Reference `json:"undoes,omitempty"`
+}
+
+// Reference names an object of the same namespace.
+type Reference struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid"`
 }
 
 // Target names the object to act on, in the workload cluster.
@@ -73,9 +90,10 @@ type Target struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Kind string `json:"kind"`
-	// +kubebuilder:validation:MinLength=1
+	// Namespace is left out for a kind that has none, such as Node.
+	// +optional
 	// +kubebuilder:validation:MaxLength=63
-	Namespace string `json:"namespace"`
+	Namespace string `json:"namespace,omitempty"`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
@@ -110,6 +128,18 @@ type ActionRequestStatus struct {
 	Reason string `json:"reason,omitempty"`
 	// +optional
 	Tier string `json:"tier,omitempty"`
+	// Verdict is what the policies said when it was judged.
+	// +optional
+	Verdict *VerdictStatus `json:"verdict,omitempty"`
+	// Decision is the agent's, with its evidence, where the request names one that is its own.
+	// +optional
+	Decision *DecisionStatus `json:"decision,omitempty"`
+	// Diff is what the action would change, as it was rehearsed in the cluster before anybody was asked; an approval is of this.
+	// +optional
+	Diff *DiffStatus `json:"diff,omitempty"`
+	// Order is the order that waits for approval: a DSSE envelope, whose payload is what approvers sign.
+	// +optional
+	Order string `json:"order,omitempty"`
 	// OrderDigest is what an approval must name.
 	// +optional
 	OrderDigest string `json:"orderDigest,omitempty"`
@@ -119,9 +149,22 @@ type ActionRequestStatus struct {
 	// Change says what was changed, once it was.
 	// +optional
 	Change string `json:"change,omitempty"`
+	// Artefact is what the action collected: text that whoever can write a log or an event in the cluster may have written.
+	// +optional
+	Artefact string `json:"artefact,omitempty"`
 	// Inverse is the action that undoes this one, as JSON; empty where there is none.
 	// +optional
 	Inverse string `json:"inverse,omitempty"`
+	// Drift is what was not as predicted, where the prediction did not come true.
+	// +optional
+	// +listType=atomic
+	Drift []Drift `json:"drift,omitempty"`
+	// UndoneBy is the request with which the hub undoes this one; empty where it does not.
+	// +optional
+	UndoneBy string `json:"undoneBy,omitempty"`
+	// Requester is who asked, where the hub made the request in that one's stead.
+	// +optional
+	Requester string `json:"requester,omitempty"`
 	// +optional
 	TraceID string `json:"traceID,omitempty"`
 	// Steps are those taken so far, in order.
@@ -138,6 +181,78 @@ type ActionRequestStatus struct {
 	Outcome string `json:"outcome,omitempty"`
 }
 
+// DecisionStatus is why an agent asks.
+type DecisionStatus struct {
+	// Reasoning is what led from the evidence to the choice, such as "playbook rollback"; Digest is of that.
+	Reasoning string `json:"reasoning"`
+	// +optional
+	Digest string `json:"digest,omitempty"`
+	// +optional
+	Summary string      `json:"summary,omitempty"`
+	At      metav1.Time `json:"at"`
+	// Evidence is what the agent saw, as it was then.
+	// +optional
+	// +listType=atomic
+	Evidence []EvidenceStatus `json:"evidence,omitempty"`
+}
+
+// EvidenceStatus is one signal. All of it but the digest comes from the cluster: it is data, and nobody's instruction.
+type EvidenceStatus struct {
+	// Digest is of the signal as the decision keeps it.
+	Digest   string      `json:"digest"`
+	Reason   string      `json:"reason"`
+	Severity string      `json:"severity"`
+	Object   string      `json:"object"`
+	Count    int64       `json:"count"`
+	LastSeen metav1.Time `json:"lastSeen"`
+	// +optional
+	Values map[string]string `json:"values,omitempty"`
+}
+
+// Drift is one value of the target that was predicted and is another.
+type Drift struct {
+	Field     string `json:"field"`
+	Predicted string `json:"predicted"`
+	Actual    string `json:"actual"`
+}
+
+// VerdictStatus is what the policies said.
+type VerdictStatus struct {
+	// Tier is empty where it was denied; Why says what demands it.
+	// +optional
+	Tier string `json:"tier,omitempty"`
+	// +optional
+	Why string `json:"why,omitempty"`
+	// Approvals is how many approvers the policies demand, besides what the tier demands.
+	// +optional
+	Approvals int32 `json:"approvals,omitempty"`
+	// OnMiss is undo where a policy that matched has a change undone whose prediction does not come true in time.
+	// +optional
+	OnMiss string `json:"onMiss,omitempty"`
+	// Policies are those that matched, by name.
+	// +optional
+	// +listType=atomic
+	Policies []string `json:"policies,omitempty"`
+	// Findings are what each of their rules said; of many, those that did not merely agree come first.
+	// +optional
+	// +listType=atomic
+	Findings []FindingStatus `json:"findings,omitempty"`
+}
+
+// FindingStatus is what one rule of one policy said.
+type FindingStatus struct {
+	Policy string `json:"policy"`
+	// Rule is where it stands in the policy's spec, such as "validations[0]".
+	Rule string `json:"rule"`
+	// Text is the expression or the bound, as it was written; a long one is cut.
+	// +optional
+	Text string `json:"text,omitempty"`
+	// Effect is agrees, denies, raises or lowers.
+	Effect string `json:"effect"`
+	// +optional
+	Says string `json:"says,omitempty"`
+}
+
 // StepStatus is one step of the life.
 type StepStatus struct {
 	Name string `json:"name"`
@@ -146,6 +261,32 @@ type StepStatus struct {
 	// +optional
 	Detail string      `json:"detail,omitempty"`
 	At     metav1.Time `json:"at"`
+}
+
+// DiffStatus is what a rehearsal showed.
+type DiffStatus struct {
+	// Object is what would be changed, as "deployment/shop/checkout".
+	Object string `json:"object"`
+	// Place is where it was rehearsed: InProcess (by the spoke itself) or Sandbox (in a Job of its own).
+	Place string `json:"place"`
+	// Digest is what the order carries of it: the spoke refuses to change anything else.
+	Digest string `json:"digest"`
+	// +optional
+	// +listType=atomic
+	Changes []FieldChange `json:"changes,omitempty"`
+	// Omitted is how many more changes there are.
+	// +optional
+	Omitted int32 `json:"omitted,omitempty"`
+}
+
+// FieldChange is one field that would change. Values are compact JSON; empty where the field is not there; secret values are
+// codes that tell two of them apart.
+type FieldChange struct {
+	Path string `json:"path"`
+	// +optional
+	Before string `json:"before,omitempty"`
+	// +optional
+	After string `json:"after,omitempty"`
 }
 
 // BundleStatus is what was signed for the spoke.

@@ -33,10 +33,24 @@ type ApprovalSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
+	// Signature is over the order's bytes (DSSE), by a key that the trust root gives to the approver. Tier high needs it.
+	// +optional
+	Signature *Signature `json:"signature,omitempty"`
 	// Approver is the user who created the approval. It is written at admission; nobody can write another's name.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Approver string `json:"approver,omitempty"`
+}
+
+// Signature is one signature of a DSSE envelope.
+type Signature struct {
+	// KeyID is the key's ID in the trust root.
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	KeyID string `json:"keyID"`
+	// Sig is the signature, in base64.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Sig string `json:"sig"`
 }
 
 // Verdict is approve or deny.

@@ -22,7 +22,10 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&ActionRequest{}, &ActionRequestList{},
 		&Approval{}, &ApprovalList{},
 		&ActionPolicy{}, &ActionPolicyList{},
+		&ActionTemplate{}, &ActionTemplateList{},
 		&Cluster{}, &ClusterList{},
+		&Freeze{}, &FreezeList{},
+		&Rollout{}, &RolloutList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -73,7 +73,7 @@ func (x Acknowledge_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Acknowledge_Kind.Descriptor instead.
 func (Acknowledge_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{15, 0}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type EnrolRequest struct {
@@ -84,6 +84,7 @@ type EnrolRequest struct {
 	ClusterUid    string                 `protobuf:"bytes,4,opt,name=cluster_uid,json=clusterUid,proto3" json:"cluster_uid,omitempty"` // UID of the namespace kube-system
 	ReceiptKey    []byte                 `protobuf:"bytes,5,opt,name=receipt_key,json=receiptKey,proto3" json:"receipt_key,omitempty"` // PKIX, DER: Ed25519, signs this cluster's receipts
 	Version       *Version               `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	AccountToken  string                 `protobuf:"bytes,7,opt,name=account_token,json=accountToken,proto3" json:"account_token,omitempty"` // of the spoke's ServiceAccount, for the audience writ-enrol: the second factor
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -158,6 +159,13 @@ func (x *EnrolRequest) GetVersion() *Version {
 		return x.Version
 	}
 	return nil
+}
+
+func (x *EnrolRequest) GetAccountToken() string {
+	if x != nil {
+		return x.AccountToken
+	}
+	return ""
 }
 
 type EnrolResponse struct {
@@ -524,6 +532,8 @@ type SpokeMessage struct {
 	//	*SpokeMessage_Facts
 	//	*SpokeMessage_Signal
 	//	*SpokeMessage_Rejected
+	//	*SpokeMessage_Rehearsed
+	//	*SpokeMessage_Trusting
 	Body          isSpokeMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -629,6 +639,24 @@ func (x *SpokeMessage) GetRejected() *Rejected {
 	return nil
 }
 
+func (x *SpokeMessage) GetRehearsed() *Attestation {
+	if x != nil {
+		if x, ok := x.Body.(*SpokeMessage_Rehearsed); ok {
+			return x.Rehearsed
+		}
+	}
+	return nil
+}
+
+func (x *SpokeMessage) GetTrusting() *Trusting {
+	if x != nil {
+		if x, ok := x.Body.(*SpokeMessage_Trusting); ok {
+			return x.Trusting
+		}
+	}
+	return nil
+}
+
 type isSpokeMessage_Body interface {
 	isSpokeMessage_Body()
 }
@@ -661,6 +689,14 @@ type SpokeMessage_Rejected struct {
 	Rejected *Rejected `protobuf:"bytes,7,opt,name=rejected,proto3,oneof"`
 }
 
+type SpokeMessage_Rehearsed struct {
+	Rehearsed *Attestation `protobuf:"bytes,10,opt,name=rehearsed,proto3,oneof"` // not acknowledged: the hub asks again. From capability 3 on
+}
+
+type SpokeMessage_Trusting struct {
+	Trusting *Trusting `protobuf:"bytes,20,opt,name=trusting,proto3,oneof"` // after each change, and each refusal, of what the spoke trusts. From capability 4 on
+}
+
 func (*SpokeMessage_Hello) isSpokeMessage_Body() {}
 
 func (*SpokeMessage_Taken) isSpokeMessage_Body() {}
@@ -675,6 +711,10 @@ func (*SpokeMessage_Signal) isSpokeMessage_Body() {}
 
 func (*SpokeMessage_Rejected) isSpokeMessage_Body() {}
 
+func (*SpokeMessage_Rehearsed) isSpokeMessage_Body() {}
+
+func (*SpokeMessage_Trusting) isSpokeMessage_Body() {}
+
 type HubMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Body:
@@ -683,6 +723,11 @@ type HubMessage struct {
 	//	*HubMessage_Head
 	//	*HubMessage_Inspect
 	//	*HubMessage_Acknowledge
+	//	*HubMessage_EpochReset
+	//	*HubMessage_Rehearsal
+	//	*HubMessage_TrustRoots
+	//	*HubMessage_Authorities
+	//	*HubMessage_Renewal
 	Body          isHubMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -761,6 +806,51 @@ func (x *HubMessage) GetAcknowledge() *Acknowledge {
 	return nil
 }
 
+func (x *HubMessage) GetEpochReset() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*HubMessage_EpochReset); ok {
+			return x.EpochReset
+		}
+	}
+	return nil
+}
+
+func (x *HubMessage) GetRehearsal() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*HubMessage_Rehearsal); ok {
+			return x.Rehearsal
+		}
+	}
+	return nil
+}
+
+func (x *HubMessage) GetTrustRoots() *TrustRoots {
+	if x != nil {
+		if x, ok := x.Body.(*HubMessage_TrustRoots); ok {
+			return x.TrustRoots
+		}
+	}
+	return nil
+}
+
+func (x *HubMessage) GetAuthorities() []byte {
+	if x != nil {
+		if x, ok := x.Body.(*HubMessage_Authorities); ok {
+			return x.Authorities
+		}
+	}
+	return nil
+}
+
+func (x *HubMessage) GetRenewal() *Renewal {
+	if x != nil {
+		if x, ok := x.Body.(*HubMessage_Renewal); ok {
+			return x.Renewal
+		}
+	}
+	return nil
+}
+
 type isHubMessage_Body interface {
 	isHubMessage_Body()
 }
@@ -781,6 +871,26 @@ type HubMessage_Acknowledge struct {
 	Acknowledge *Acknowledge `protobuf:"bytes,4,opt,name=acknowledge,proto3,oneof"`
 }
 
+type HubMessage_EpochReset struct {
+	EpochReset []byte `protobuf:"bytes,5,opt,name=epoch_reset,json=epochReset,proto3,oneof"` // a DSSE envelope by the root keys; the stream ends after it. From capability 2 on
+}
+
+type HubMessage_Rehearsal struct {
+	Rehearsal []byte `protobuf:"bytes,10,opt,name=rehearsal,proto3,oneof"` // a DSSE envelope by the gateway: what to try out without doing it. From capability 3 on
+}
+
+type HubMessage_TrustRoots struct {
+	TrustRoots *TrustRoots `protobuf:"bytes,20,opt,name=trust_roots,json=trustRoots,proto3,oneof"` // from capability 4 on
+}
+
+type HubMessage_Authorities struct {
+	Authorities []byte `protobuf:"bytes,21,opt,name=authorities,proto3,oneof"` // PEM: what to trust for the hub from now on. From capability 4 on
+}
+
+type HubMessage_Renewal struct {
+	Renewal *Renewal `protobuf:"bytes,22,opt,name=renewal,proto3,oneof"` // from capability 4 on
+}
+
 func (*HubMessage_Bundle) isHubMessage_Body() {}
 
 func (*HubMessage_Head) isHubMessage_Body() {}
@@ -789,18 +899,182 @@ func (*HubMessage_Inspect) isHubMessage_Body() {}
 
 func (*HubMessage_Acknowledge) isHubMessage_Body() {}
 
+func (*HubMessage_EpochReset) isHubMessage_Body() {}
+
+func (*HubMessage_Rehearsal) isHubMessage_Body() {}
+
+func (*HubMessage_TrustRoots) isHubMessage_Body() {}
+
+func (*HubMessage_Authorities) isHubMessage_Body() {}
+
+func (*HubMessage_Renewal) isHubMessage_Body() {}
+
+// TrustRoots is what follows the trust root that a spoke holds, in order. The spoke judges it itself.
+type TrustRoots struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Roots         [][]byte               `protobuf:"bytes,1,rep,name=roots,proto3" json:"roots,omitempty"` // TUF root metadata
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustRoots) Reset() {
+	*x = TrustRoots{}
+	mi := &file_writ_v1_hub_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustRoots) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustRoots) ProtoMessage() {}
+
+func (x *TrustRoots) ProtoReflect() protoreflect.Message {
+	mi := &file_writ_v1_hub_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustRoots.ProtoReflect.Descriptor instead.
+func (*TrustRoots) Descriptor() ([]byte, []int) {
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TrustRoots) GetRoots() [][]byte {
+	if x != nil {
+		return x.Roots
+	}
+	return nil
+}
+
+// Renewal asks a spoke to renew its SVID now: the authority that signed it is to be dropped.
+type Renewal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renewal) Reset() {
+	*x = Renewal{}
+	mi := &file_writ_v1_hub_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renewal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renewal) ProtoMessage() {}
+
+func (x *Renewal) ProtoReflect() protoreflect.Message {
+	mi := &file_writ_v1_hub_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renewal.ProtoReflect.Descriptor instead.
+func (*Renewal) Descriptor() ([]byte, []int) {
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{10}
+}
+
+// Trusting is what a spoke trusts, on its disk.
+type Trusting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RootVersion   int64                  `protobuf:"varint,1,opt,name=root_version,json=rootVersion,proto3" json:"root_version,omitempty"`      // of the trust root
+	Authorities   string                 `protobuf:"bytes,2,opt,name=authorities,proto3" json:"authorities,omitempty"`                          // "sha256:" and the hex digest of their PEM
+	Problem       string                 `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`                                  // why what the hub sent was not taken; empty where it was
+	SvidAuthority string                 `protobuf:"bytes,4,opt,name=svid_authority,json=svidAuthority,proto3" json:"svid_authority,omitempty"` // key identifier, hex, of the authority that signed the spoke's SVID
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trusting) Reset() {
+	*x = Trusting{}
+	mi := &file_writ_v1_hub_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trusting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trusting) ProtoMessage() {}
+
+func (x *Trusting) ProtoReflect() protoreflect.Message {
+	mi := &file_writ_v1_hub_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trusting.ProtoReflect.Descriptor instead.
+func (*Trusting) Descriptor() ([]byte, []int) {
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Trusting) GetRootVersion() int64 {
+	if x != nil {
+		return x.RootVersion
+	}
+	return 0
+}
+
+func (x *Trusting) GetAuthorities() string {
+	if x != nil {
+		return x.Authorities
+	}
+	return ""
+}
+
+func (x *Trusting) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Trusting) GetSvidAuthority() string {
+	if x != nil {
+		return x.SvidAuthority
+	}
+	return ""
+}
+
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Head          *Head                  `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"` // what the spoke's journal holds
 	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	ClusterUid    string                 `protobuf:"bytes,3,opt,name=cluster_uid,json=clusterUid,proto3" json:"cluster_uid,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`              // by the spoke's clock, for people: nothing is judged by it
+	Facts         *ClusterFacts          `protobuf:"bytes,5,opt,name=facts,proto3" json:"facts,omitempty"`        // for people; missing where the spoke could not see them
+	Trusting      *Trusting              `protobuf:"bytes,20,opt,name=trusting,proto3" json:"trusting,omitempty"` // from capability 4 on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_writ_v1_hub_proto_msgTypes[9]
+	mi := &file_writ_v1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +1086,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[9]
+	mi := &file_writ_v1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +1099,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{9}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Hello) GetHead() *Head {
@@ -849,6 +1123,104 @@ func (x *Hello) GetClusterUid() string {
 	return ""
 }
 
+func (x *Hello) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Hello) GetFacts() *ClusterFacts {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *Hello) GetTrusting() *Trusting {
+	if x != nil {
+		return x.Trusting
+	}
+	return nil
+}
+
+// ClusterFacts is what a spoke sees of its cluster as a whole: nothing is judged by it.
+type ClusterFacts struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	KubernetesVersion string                 `protobuf:"bytes,1,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"` // as "v1.37.2"
+	Nodes             uint32                 `protobuf:"varint,2,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	CpuMillis         uint64                 `protobuf:"varint,3,opt,name=cpu_millis,json=cpuMillis,proto3" json:"cpu_millis,omitempty"` // what all nodes offer to pods
+	MemoryBytes       uint64                 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Pods              uint64                 `protobuf:"varint,5,opt,name=pods,proto3" json:"pods,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ClusterFacts) Reset() {
+	*x = ClusterFacts{}
+	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterFacts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterFacts) ProtoMessage() {}
+
+func (x *ClusterFacts) ProtoReflect() protoreflect.Message {
+	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterFacts.ProtoReflect.Descriptor instead.
+func (*ClusterFacts) Descriptor() ([]byte, []int) {
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ClusterFacts) GetKubernetesVersion() string {
+	if x != nil {
+		return x.KubernetesVersion
+	}
+	return ""
+}
+
+func (x *ClusterFacts) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *ClusterFacts) GetCpuMillis() uint64 {
+	if x != nil {
+		return x.CpuMillis
+	}
+	return 0
+}
+
+func (x *ClusterFacts) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ClusterFacts) GetPods() uint64 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
 // Taken: the bundle is in the spoke's journal; the sequence has moved.
 type Taken struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -861,7 +1233,7 @@ type Taken struct {
 
 func (x *Taken) Reset() {
 	*x = Taken{}
-	mi := &file_writ_v1_hub_proto_msgTypes[10]
+	mi := &file_writ_v1_hub_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1245,7 @@ func (x *Taken) String() string {
 func (*Taken) ProtoMessage() {}
 
 func (x *Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[10]
+	mi := &file_writ_v1_hub_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1258,7 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Taken.ProtoReflect.Descriptor instead.
 func (*Taken) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{10}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Taken) GetEpoch() uint64 {
@@ -910,18 +1282,19 @@ func (x *Taken) GetBundleId() string {
 	return ""
 }
 
-// Attestation carries what the spoke signed; it is sent again until acknowledged.
+// Attestation carries what the spoke signed; a receipt or an outcome is sent again until acknowledged.
 type Attestation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	BundleId      string                 `protobuf:"bytes,1,opt,name=bundle_id,json=bundleId,proto3" json:"bundle_id,omitempty"`
+	BundleId      string                 `protobuf:"bytes,1,opt,name=bundle_id,json=bundleId,proto3" json:"bundle_id,omitempty"` // or the rehearsal's ID
 	Envelope      []byte                 `protobuf:"bytes,2,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	Artefact      []byte                 `protobuf:"bytes,3,opt,name=artefact,proto3" json:"artefact,omitempty"` // what was collected, beside the receipt that names its digest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Attestation) Reset() {
 	*x = Attestation{}
-	mi := &file_writ_v1_hub_proto_msgTypes[11]
+	mi := &file_writ_v1_hub_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1306,7 @@ func (x *Attestation) String() string {
 func (*Attestation) ProtoMessage() {}
 
 func (x *Attestation) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[11]
+	mi := &file_writ_v1_hub_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1319,7 @@ func (x *Attestation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attestation.ProtoReflect.Descriptor instead.
 func (*Attestation) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{11}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Attestation) GetBundleId() string {
@@ -963,6 +1336,13 @@ func (x *Attestation) GetEnvelope() []byte {
 	return nil
 }
 
+func (x *Attestation) GetArtefact() []byte {
+	if x != nil {
+		return x.Artefact
+	}
+	return nil
+}
+
 // Rejected: bytes from the hub that were no bundle for this spoke. The sequence has not moved.
 type Rejected struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -975,7 +1355,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_writ_v1_hub_proto_msgTypes[12]
+	mi := &file_writ_v1_hub_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1367,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[12]
+	mi := &file_writ_v1_hub_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1380,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{12}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Rejected) GetSequence() uint64 {
@@ -1025,19 +1405,22 @@ func (x *Rejected) GetDetail() string {
 }
 
 type Inspect struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	InspectId     string                 `protobuf:"bytes,1,opt,name=inspect_id,json=inspectId,proto3" json:"inspect_id,omitempty"`
-	ApiVersion    string                 `protobuf:"bytes,2,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace     string                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	InspectId      string                 `protobuf:"bytes,1,opt,name=inspect_id,json=inspectId,proto3" json:"inspect_id,omitempty"`
+	ApiVersion     string                 `protobuf:"bytes,2,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Kind           string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace      string                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name           string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Action         string                 `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`                                       // of the catalogue: what it must see of the target; a spoke that does not know it gives facts alone
+	Parameters     []byte                 `protobuf:"bytes,7,opt,name=parameters,proto3" json:"parameters,omitempty"`                               // of the action, JSON
+	TemplateDigest string                 `protobuf:"bytes,8,opt,name=template_digest,json=templateDigest,proto3" json:"template_digest,omitempty"` // of the action's template, where it is one of a site's own: the spoke looks by the one that its cluster allows
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Inspect) Reset() {
 	*x = Inspect{}
-	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	mi := &file_writ_v1_hub_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1432,7 @@ func (x *Inspect) String() string {
 func (*Inspect) ProtoMessage() {}
 
 func (x *Inspect) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	mi := &file_writ_v1_hub_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1445,7 @@ func (x *Inspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspect.ProtoReflect.Descriptor instead.
 func (*Inspect) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{13}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Inspect) GetInspectId() string {
@@ -1100,6 +1483,27 @@ func (x *Inspect) GetName() string {
 	return ""
 }
 
+func (x *Inspect) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Inspect) GetParameters() []byte {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *Inspect) GetTemplateDigest() string {
+	if x != nil {
+		return x.TemplateDigest
+	}
+	return ""
+}
+
 type Facts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	InspectId     string                 `protobuf:"bytes,1,opt,name=inspect_id,json=inspectId,proto3" json:"inspect_id,omitempty"`
@@ -1111,7 +1515,7 @@ type Facts struct {
 
 func (x *Facts) Reset() {
 	*x = Facts{}
-	mi := &file_writ_v1_hub_proto_msgTypes[14]
+	mi := &file_writ_v1_hub_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1527,7 @@ func (x *Facts) String() string {
 func (*Facts) ProtoMessage() {}
 
 func (x *Facts) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[14]
+	mi := &file_writ_v1_hub_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1540,7 @@ func (x *Facts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facts.ProtoReflect.Descriptor instead.
 func (*Facts) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{14}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Facts) GetInspectId() string {
@@ -1170,7 +1574,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_writ_v1_hub_proto_msgTypes[15]
+	mi := &file_writ_v1_hub_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1586,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[15]
+	mi := &file_writ_v1_hub_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1599,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{15}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Acknowledge) GetKind() Acknowledge_Kind {
@@ -1234,7 +1638,7 @@ type SignalReport struct {
 
 func (x *SignalReport) Reset() {
 	*x = SignalReport{}
-	mi := &file_writ_v1_hub_proto_msgTypes[16]
+	mi := &file_writ_v1_hub_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1650,7 @@ func (x *SignalReport) String() string {
 func (*SignalReport) ProtoMessage() {}
 
 func (x *SignalReport) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[16]
+	mi := &file_writ_v1_hub_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1663,7 @@ func (x *SignalReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReport.ProtoReflect.Descriptor instead.
 func (*SignalReport) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{16}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SignalReport) GetId() string {
@@ -1364,7 +1768,7 @@ var File_writ_v1_hub_proto protoreflect.FileDescriptor
 
 const file_writ_v1_hub_proto_rawDesc = "" +
 	"\n" +
-	"\x11writ/v1/hub.proto\x12\awrit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x01\n" +
+	"\x11writ/v1/hub.proto\x12\awrit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x01\n" +
 	"\fEnrolRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x10\n" +
@@ -1373,7 +1777,8 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"clusterUid\x12\x1f\n" +
 	"\vreceipt_key\x18\x05 \x01(\fR\n" +
 	"receiptKey\x12*\n" +
-	"\aversion\x18\x06 \x01(\v2\x10.writ.v1.VersionR\aversion\"j\n" +
+	"\aversion\x18\x06 \x01(\v2\x10.writ.v1.VersionR\aversion\x12#\n" +
+	"\raccount_token\x18\a \x01(\tR\faccountToken\"j\n" +
 	"\rEnrolResponse\x12\x14\n" +
 	"\x05chain\x18\x01 \x03(\fR\x05chain\x12 \n" +
 	"\vauthorities\x18\x02 \x01(\fR\vauthorities\x12!\n" +
@@ -1398,7 +1803,7 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\x04Head\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xd4\x02\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xbb\x03\n" +
 	"\fSpokeMessage\x12&\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0e.writ.v1.HelloH\x00R\x05hello\x12&\n" +
 	"\x05taken\x18\x02 \x01(\v2\x0e.writ.v1.TakenH\x00R\x05taken\x120\n" +
@@ -1406,31 +1811,62 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\aoutcome\x18\x04 \x01(\v2\x14.writ.v1.AttestationH\x00R\aoutcome\x12&\n" +
 	"\x05facts\x18\x05 \x01(\v2\x0e.writ.v1.FactsH\x00R\x05facts\x12/\n" +
 	"\x06signal\x18\x06 \x01(\v2\x15.writ.v1.SignalReportH\x00R\x06signal\x12/\n" +
-	"\brejected\x18\a \x01(\v2\x11.writ.v1.RejectedH\x00R\brejectedB\x06\n" +
-	"\x04body\"\xac\x01\n" +
+	"\brejected\x18\a \x01(\v2\x11.writ.v1.RejectedH\x00R\brejected\x124\n" +
+	"\trehearsed\x18\n" +
+	" \x01(\v2\x14.writ.v1.AttestationH\x00R\trehearsed\x12/\n" +
+	"\btrusting\x18\x14 \x01(\v2\x11.writ.v1.TrustingH\x00R\btrustingB\x06\n" +
+	"\x04body\"\xf9\x02\n" +
 	"\n" +
 	"HubMessage\x12\x18\n" +
 	"\x06bundle\x18\x01 \x01(\fH\x00R\x06bundle\x12\x14\n" +
 	"\x04head\x18\x02 \x01(\fH\x00R\x04head\x12,\n" +
 	"\ainspect\x18\x03 \x01(\v2\x10.writ.v1.InspectH\x00R\ainspect\x128\n" +
-	"\vacknowledge\x18\x04 \x01(\v2\x14.writ.v1.AcknowledgeH\x00R\vacknowledgeB\x06\n" +
-	"\x04body\"w\n" +
+	"\vacknowledge\x18\x04 \x01(\v2\x14.writ.v1.AcknowledgeH\x00R\vacknowledge\x12!\n" +
+	"\vepoch_reset\x18\x05 \x01(\fH\x00R\n" +
+	"epochReset\x12\x1e\n" +
+	"\trehearsal\x18\n" +
+	" \x01(\fH\x00R\trehearsal\x126\n" +
+	"\vtrust_roots\x18\x14 \x01(\v2\x13.writ.v1.TrustRootsH\x00R\n" +
+	"trustRoots\x12\"\n" +
+	"\vauthorities\x18\x15 \x01(\fH\x00R\vauthorities\x12,\n" +
+	"\arenewal\x18\x16 \x01(\v2\x10.writ.v1.RenewalH\x00R\arenewalB\x06\n" +
+	"\x04body\"\"\n" +
+	"\n" +
+	"TrustRoots\x12\x14\n" +
+	"\x05roots\x18\x01 \x03(\fR\x05roots\"\t\n" +
+	"\aRenewal\"\x90\x01\n" +
+	"\bTrusting\x12!\n" +
+	"\froot_version\x18\x01 \x01(\x03R\vrootVersion\x12 \n" +
+	"\vauthorities\x18\x02 \x01(\tR\vauthorities\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\x12%\n" +
+	"\x0esvid_authority\x18\x04 \x01(\tR\rsvidAuthority\"\xff\x01\n" +
 	"\x05Hello\x12!\n" +
 	"\x04head\x18\x01 \x01(\v2\r.writ.v1.HeadR\x04head\x12*\n" +
 	"\aversion\x18\x02 \x01(\v2\x10.writ.v1.VersionR\aversion\x12\x1f\n" +
 	"\vcluster_uid\x18\x03 \x01(\tR\n" +
-	"clusterUid\"V\n" +
+	"clusterUid\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12+\n" +
+	"\x05facts\x18\x05 \x01(\v2\x15.writ.v1.ClusterFactsR\x05facts\x12-\n" +
+	"\btrusting\x18\x14 \x01(\v2\x11.writ.v1.TrustingR\btrusting\"\xa9\x01\n" +
+	"\fClusterFacts\x12-\n" +
+	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12\x14\n" +
+	"\x05nodes\x18\x02 \x01(\rR\x05nodes\x12\x1d\n" +
+	"\n" +
+	"cpu_millis\x18\x03 \x01(\x04R\tcpuMillis\x12!\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\x12\x12\n" +
+	"\x04pods\x18\x05 \x01(\x04R\x04pods\"V\n" +
 	"\x05Taken\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1b\n" +
-	"\tbundle_id\x18\x03 \x01(\tR\bbundleId\"F\n" +
+	"\tbundle_id\x18\x03 \x01(\tR\bbundleId\"b\n" +
 	"\vAttestation\x12\x1b\n" +
 	"\tbundle_id\x18\x01 \x01(\tR\bbundleId\x12\x1a\n" +
-	"\benvelope\x18\x02 \x01(\fR\benvelope\"V\n" +
+	"\benvelope\x18\x02 \x01(\fR\benvelope\x12\x1a\n" +
+	"\bartefact\x18\x03 \x01(\fR\bartefact\"V\n" +
 	"\bRejected\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x8f\x01\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\xf0\x01\n" +
 	"\aInspect\x12\x1d\n" +
 	"\n" +
 	"inspect_id\x18\x01 \x01(\tR\tinspectId\x12\x1f\n" +
@@ -1438,7 +1874,12 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"apiVersion\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x05 \x01(\tR\x04name\"V\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x16\n" +
+	"\x06action\x18\x06 \x01(\tR\x06action\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\a \x01(\fR\n" +
+	"parameters\x12'\n" +
+	"\x0ftemplate_digest\x18\b \x01(\tR\x0etemplateDigest\"V\n" +
 	"\x05Facts\x12\x1d\n" +
 	"\n" +
 	"inspect_id\x18\x01 \x01(\tR\tinspectId\x12\x14\n" +
@@ -1493,7 +1934,7 @@ func file_writ_v1_hub_proto_rawDescGZIP() []byte {
 }
 
 var file_writ_v1_hub_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_writ_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_writ_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_writ_v1_hub_proto_goTypes = []any{
 	(Acknowledge_Kind)(0),         // 0: writ.v1.Acknowledge.Kind
 	(*EnrolRequest)(nil),          // 1: writ.v1.EnrolRequest
@@ -1505,51 +1946,62 @@ var file_writ_v1_hub_proto_goTypes = []any{
 	(*Head)(nil),                  // 7: writ.v1.Head
 	(*SpokeMessage)(nil),          // 8: writ.v1.SpokeMessage
 	(*HubMessage)(nil),            // 9: writ.v1.HubMessage
-	(*Hello)(nil),                 // 10: writ.v1.Hello
-	(*Taken)(nil),                 // 11: writ.v1.Taken
-	(*Attestation)(nil),           // 12: writ.v1.Attestation
-	(*Rejected)(nil),              // 13: writ.v1.Rejected
-	(*Inspect)(nil),               // 14: writ.v1.Inspect
-	(*Facts)(nil),                 // 15: writ.v1.Facts
-	(*Acknowledge)(nil),           // 16: writ.v1.Acknowledge
-	(*SignalReport)(nil),          // 17: writ.v1.SignalReport
-	nil,                           // 18: writ.v1.SignalReport.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*TrustRoots)(nil),            // 10: writ.v1.TrustRoots
+	(*Renewal)(nil),               // 11: writ.v1.Renewal
+	(*Trusting)(nil),              // 12: writ.v1.Trusting
+	(*Hello)(nil),                 // 13: writ.v1.Hello
+	(*ClusterFacts)(nil),          // 14: writ.v1.ClusterFacts
+	(*Taken)(nil),                 // 15: writ.v1.Taken
+	(*Attestation)(nil),           // 16: writ.v1.Attestation
+	(*Rejected)(nil),              // 17: writ.v1.Rejected
+	(*Inspect)(nil),               // 18: writ.v1.Inspect
+	(*Facts)(nil),                 // 19: writ.v1.Facts
+	(*Acknowledge)(nil),           // 20: writ.v1.Acknowledge
+	(*SignalReport)(nil),          // 21: writ.v1.SignalReport
+	nil,                           // 22: writ.v1.SignalReport.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_writ_v1_hub_proto_depIdxs = []int32{
 	6,  // 0: writ.v1.EnrolRequest.version:type_name -> writ.v1.Version
 	7,  // 1: writ.v1.EnrolResponse.head:type_name -> writ.v1.Head
-	19, // 2: writ.v1.ReturnRequest.at:type_name -> google.protobuf.Timestamp
+	23, // 2: writ.v1.ReturnRequest.at:type_name -> google.protobuf.Timestamp
 	6,  // 3: writ.v1.ReturnRequest.version:type_name -> writ.v1.Version
 	6,  // 4: writ.v1.RenewRequest.version:type_name -> writ.v1.Version
-	10, // 5: writ.v1.SpokeMessage.hello:type_name -> writ.v1.Hello
-	11, // 6: writ.v1.SpokeMessage.taken:type_name -> writ.v1.Taken
-	12, // 7: writ.v1.SpokeMessage.receipt:type_name -> writ.v1.Attestation
-	12, // 8: writ.v1.SpokeMessage.outcome:type_name -> writ.v1.Attestation
-	15, // 9: writ.v1.SpokeMessage.facts:type_name -> writ.v1.Facts
-	17, // 10: writ.v1.SpokeMessage.signal:type_name -> writ.v1.SignalReport
-	13, // 11: writ.v1.SpokeMessage.rejected:type_name -> writ.v1.Rejected
-	14, // 12: writ.v1.HubMessage.inspect:type_name -> writ.v1.Inspect
-	16, // 13: writ.v1.HubMessage.acknowledge:type_name -> writ.v1.Acknowledge
-	7,  // 14: writ.v1.Hello.head:type_name -> writ.v1.Head
-	6,  // 15: writ.v1.Hello.version:type_name -> writ.v1.Version
-	0,  // 16: writ.v1.Acknowledge.kind:type_name -> writ.v1.Acknowledge.Kind
-	19, // 17: writ.v1.SignalReport.first_seen:type_name -> google.protobuf.Timestamp
-	19, // 18: writ.v1.SignalReport.last_seen:type_name -> google.protobuf.Timestamp
-	18, // 19: writ.v1.SignalReport.values:type_name -> writ.v1.SignalReport.ValuesEntry
-	1,  // 20: writ.v1.Enrolment.Enrol:input_type -> writ.v1.EnrolRequest
-	3,  // 21: writ.v1.Enrolment.Return:input_type -> writ.v1.ReturnRequest
-	4,  // 22: writ.v1.Spokes.Renew:input_type -> writ.v1.RenewRequest
-	8,  // 23: writ.v1.Spokes.Connect:input_type -> writ.v1.SpokeMessage
-	2,  // 24: writ.v1.Enrolment.Enrol:output_type -> writ.v1.EnrolResponse
-	5,  // 25: writ.v1.Enrolment.Return:output_type -> writ.v1.RenewResponse
-	5,  // 26: writ.v1.Spokes.Renew:output_type -> writ.v1.RenewResponse
-	9,  // 27: writ.v1.Spokes.Connect:output_type -> writ.v1.HubMessage
-	24, // [24:28] is the sub-list for method output_type
-	20, // [20:24] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	13, // 5: writ.v1.SpokeMessage.hello:type_name -> writ.v1.Hello
+	15, // 6: writ.v1.SpokeMessage.taken:type_name -> writ.v1.Taken
+	16, // 7: writ.v1.SpokeMessage.receipt:type_name -> writ.v1.Attestation
+	16, // 8: writ.v1.SpokeMessage.outcome:type_name -> writ.v1.Attestation
+	19, // 9: writ.v1.SpokeMessage.facts:type_name -> writ.v1.Facts
+	21, // 10: writ.v1.SpokeMessage.signal:type_name -> writ.v1.SignalReport
+	17, // 11: writ.v1.SpokeMessage.rejected:type_name -> writ.v1.Rejected
+	16, // 12: writ.v1.SpokeMessage.rehearsed:type_name -> writ.v1.Attestation
+	12, // 13: writ.v1.SpokeMessage.trusting:type_name -> writ.v1.Trusting
+	18, // 14: writ.v1.HubMessage.inspect:type_name -> writ.v1.Inspect
+	20, // 15: writ.v1.HubMessage.acknowledge:type_name -> writ.v1.Acknowledge
+	10, // 16: writ.v1.HubMessage.trust_roots:type_name -> writ.v1.TrustRoots
+	11, // 17: writ.v1.HubMessage.renewal:type_name -> writ.v1.Renewal
+	7,  // 18: writ.v1.Hello.head:type_name -> writ.v1.Head
+	6,  // 19: writ.v1.Hello.version:type_name -> writ.v1.Version
+	23, // 20: writ.v1.Hello.at:type_name -> google.protobuf.Timestamp
+	14, // 21: writ.v1.Hello.facts:type_name -> writ.v1.ClusterFacts
+	12, // 22: writ.v1.Hello.trusting:type_name -> writ.v1.Trusting
+	0,  // 23: writ.v1.Acknowledge.kind:type_name -> writ.v1.Acknowledge.Kind
+	23, // 24: writ.v1.SignalReport.first_seen:type_name -> google.protobuf.Timestamp
+	23, // 25: writ.v1.SignalReport.last_seen:type_name -> google.protobuf.Timestamp
+	22, // 26: writ.v1.SignalReport.values:type_name -> writ.v1.SignalReport.ValuesEntry
+	1,  // 27: writ.v1.Enrolment.Enrol:input_type -> writ.v1.EnrolRequest
+	3,  // 28: writ.v1.Enrolment.Return:input_type -> writ.v1.ReturnRequest
+	4,  // 29: writ.v1.Spokes.Renew:input_type -> writ.v1.RenewRequest
+	8,  // 30: writ.v1.Spokes.Connect:input_type -> writ.v1.SpokeMessage
+	2,  // 31: writ.v1.Enrolment.Enrol:output_type -> writ.v1.EnrolResponse
+	5,  // 32: writ.v1.Enrolment.Return:output_type -> writ.v1.RenewResponse
+	5,  // 33: writ.v1.Spokes.Renew:output_type -> writ.v1.RenewResponse
+	9,  // 34: writ.v1.Spokes.Connect:output_type -> writ.v1.HubMessage
+	31, // [31:35] is the sub-list for method output_type
+	27, // [27:31] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_writ_v1_hub_proto_init() }
@@ -1565,12 +2017,19 @@ func file_writ_v1_hub_proto_init() {
 		(*SpokeMessage_Facts)(nil),
 		(*SpokeMessage_Signal)(nil),
 		(*SpokeMessage_Rejected)(nil),
+		(*SpokeMessage_Rehearsed)(nil),
+		(*SpokeMessage_Trusting)(nil),
 	}
 	file_writ_v1_hub_proto_msgTypes[8].OneofWrappers = []any{
 		(*HubMessage_Bundle)(nil),
 		(*HubMessage_Head)(nil),
 		(*HubMessage_Inspect)(nil),
 		(*HubMessage_Acknowledge)(nil),
+		(*HubMessage_EpochReset)(nil),
+		(*HubMessage_Rehearsal)(nil),
+		(*HubMessage_TrustRoots)(nil),
+		(*HubMessage_Authorities)(nil),
+		(*HubMessage_Renewal)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1578,7 +2037,7 @@ func file_writ_v1_hub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_writ_v1_hub_proto_rawDesc), len(file_writ_v1_hub_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

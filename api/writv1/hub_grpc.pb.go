@@ -31,7 +31,7 @@ const (
 //
 // Enrolment is served where no client certificate is asked for.
 type EnrolmentClient interface {
-	// Enrol trades a join token for the cluster's first SVID. Caller: a spoke that has none.
+	// Enrol trades a join token, with a token of the spoke's ServiceAccount beside it, for the cluster's first SVID. Caller: a spoke that has none.
 	Enrol(ctx context.Context, in *EnrolRequest, opts ...grpc.CallOption) (*EnrolResponse, error)
 	// Return gives an enrolled cluster whose SVID ran out, in a long partition say, another one with the same ID. Caller: a spoke
 	// that proves its receipt key.
@@ -72,7 +72,7 @@ func (c *enrolmentClient) Return(ctx context.Context, in *ReturnRequest, opts ..
 //
 // Enrolment is served where no client certificate is asked for.
 type EnrolmentServer interface {
-	// Enrol trades a join token for the cluster's first SVID. Caller: a spoke that has none.
+	// Enrol trades a join token, with a token of the spoke's ServiceAccount beside it, for the cluster's first SVID. Caller: a spoke that has none.
 	Enrol(context.Context, *EnrolRequest) (*EnrolResponse, error)
 	// Return gives an enrolled cluster whose SVID ran out, in a long partition say, another one with the same ID. Caller: a spoke
 	// that proves its receipt key.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -14,13 +15,16 @@ import (
 	"github.com/writ-dev/writ/hub/audit"
 	"github.com/writ-dev/writ/hub/enrol"
 	"github.com/writ-dev/writ/hub/gateway"
+	"github.com/writ-dev/writ/hub/intake"
 	"github.com/writ-dev/writ/hub/link"
+	"github.com/writ-dev/writ/internal/identity"
 )
 
 // clusters shows the live records of enrolment to the gateway and the link.
 type clusters struct {
 	enrolment   *enrol.Service
 	trustDomain spiffeid.TrustDomain
+	source      *identity.Source
 }
 
 // Enrolled implements gateway.Clusters.
@@ -43,13 +47,45 @@ func (c clusters) Enrolled(ctx context.Context, name string) (gateway.Enrolled, 
 	}, true, nil
 }
 
-// Authorise implements link.Clusters.
+// Authorise implements link.Clusters. A connection outlives the handshake that it was judged by: the authority must count still.
 func (c clusters) Authorise(ctx context.Context, leaf *x509.Certificate) (link.Cluster, bool, error) {
+	if !c.source.Authorities().Vouch(leaf) {
+		return link.Cluster{}, false, nil
+	}
 	record, ok, err := c.enrolment.Authorise(ctx, leaf)
 	if err != nil || !ok {
 		return link.Cluster{}, false, err
 	}
 	return link.Cluster{Name: record.Name, UID: record.Claim.ClusterUID, Epoch: record.Epoch}, true, nil
+}
+
+// standings says how clusters stand, from the store.
+type standings struct {
+	enrolment *enrol.Service
+	gateway   *gateway.Gateway
+	now       func() time.Time
+}
+
+func (s standings) of(ctx context.Context, name string) (intake.Standing, bool, error) {
+	c, known, err := s.enrolment.Look(ctx, name)
+	if err != nil || !known {
+		return intake.Standing{}, false, err
+	}
+	standing := intake.Standing{At: s.now(), Live: c.Live(), Waits: c.Waits(), Manual: c.Manual, Pinned: c.Pin != nil, Epoch: c.Epoch}
+	if !c.Used() {
+		standing.TokenUntil = c.IssuedAt.Add(enrol.TokenLife)
+	}
+	if c.Revoked != nil {
+		standing.Revoked = c.Revoked.Reason
+	}
+	if c.Claim != nil {
+		standing.UID, standing.Key = c.Claim.ClusterUID, c.Claim.Key()
+	}
+	if standing.Queue, err = s.gateway.Queued(ctx, name, c.Epoch); err != nil {
+		return standing, false, err
+	}
+	standing.Sequence, err = s.gateway.Acknowledged(ctx, name, c.Epoch)
+	return standing, err == nil, err
 }
 
 // recorder puts enrolments on the audit log.
@@ -63,10 +99,76 @@ func (r recorder) RecordEnrolment(ctx context.Context, e enrol.Enrolment) error 
 	return err
 }
 
+// RecordReset implements enrol.Recorder.
+func (r recorder) RecordReset(ctx context.Context, cluster string, epoch uint64, statement []byte, at time.Time) error {
+	_, err := r.trail.Append(ctx, auditlog.Entry{Type: auditlog.TypeReset, Time: at, Cluster: cluster,
+		Reset: &auditlog.Reset{Epoch: epoch, Envelope: statement}})
+	return err
+}
+
+// RecordRevocation implements enrol.Recorder.
+func (r recorder) RecordRevocation(ctx context.Context, cluster, reason string, at time.Time) error {
+	_, err := r.trail.Append(ctx, auditlog.Entry{Type: auditlog.TypeRevoked, Time: at, Cluster: cluster, Revoked: &auditlog.Revoked{Reason: reason}})
+	return err
+}
+
+// Reset implements link.Clusters.
+func (c clusters) Reset(ctx context.Context, name string) (statement []byte, err error) {
+	record, ok, err := c.enrolment.Get(ctx, name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return record.Reset, nil
+}
+
+// followers are who is to follow a rotation.
+type followers struct {
+	enrolment *enrol.Service
+	spokes    *lateInspector
+}
+
+// Live implements rotation.Fleet.
+func (f followers) Live(ctx context.Context) (names []string, err error) {
+	live, err := f.enrolment.List(ctx)
+	for _, c := range live {
+		names = append(names, c.Name)
+	}
+	return names, err
+}
+
+// Connected implements rotation.Fleet.
+func (f followers) Connected() []string {
+	if f.spokes.Link == nil {
+		return nil
+	}
+	return f.spokes.Connected()
+}
+
+// Announce implements rotation.Fleet.
+func (f followers) Announce() { f.spokes.Announce() }
+
 // lateInspector lets the gateway be made before the link, which needs the gateway.
 type lateInspector struct{ *link.Link }
 
+// Rehearse implements gateway.Rehearser.
+func (l *lateInspector) Rehearse(ctx context.Context, cluster string, envelope []byte) (sent, able bool) {
+	if l.Link == nil {
+		return false, true
+	}
+	return l.Link.Rehearse(ctx, cluster, envelope)
+}
+
+// Announce implements gateway.Announcer.
+func (l *lateInspector) Announce() {
+	if l.Link != nil {
+		l.Link.Announce()
+	}
+}
+
 // Inspect implements gateway.Inspector.
-func (l *lateInspector) Inspect(ctx context.Context, cluster string, inspect *writv1.Inspect) bool {
-	return l.Link != nil && l.Link.Inspect(ctx, cluster, inspect)
+func (l *lateInspector) Inspect(ctx context.Context, cluster string, inspect *writv1.Inspect) (sent, able bool) {
+	if l.Link == nil {
+		return false, true
+	}
+	return l.Link.Inspect(ctx, cluster, inspect)
 }

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -17,16 +21,23 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/writ-dev/writ/api/auditlog"
-	"github.com/writ-dev/writ/api/trust"
-	"github.com/writ-dev/writ/api/trustfile"
+	"github.com/writ-dev/writ/api/capability"
+	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/hub/audit"
+	"github.com/writ-dev/writ/hub/backup"
 	"github.com/writ-dev/writ/hub/enrol"
 	"github.com/writ-dev/writ/hub/gateway"
 	"github.com/writ-dev/writ/hub/intake"
 	"github.com/writ-dev/writ/hub/link"
+	"github.com/writ-dev/writ/hub/metrics"
+	"github.com/writ-dev/writ/hub/notify"
+	"github.com/writ-dev/writ/hub/rollout"
+	"github.com/writ-dev/writ/hub/rotation"
 	"github.com/writ-dev/writ/hub/signals"
 	"github.com/writ-dev/writ/hub/store/badgerstore"
+	"github.com/writ-dev/writ/internal/health"
 	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/release"
 	"github.com/writ-dev/writ/internal/telemetry"
 )
 
@@ -34,6 +45,8 @@ import (
 type hub struct {
 	tasks  []func(context.Context) error
 	closed []func(context.Context) error // in reverse
+
+	opened, serving atomic.Int32 // listeners
 }
 
 func (h *hub) task(run func(context.Context) error)        { h.tasks = append(h.tasks, run) }
@@ -60,7 +73,7 @@ func (h *hub) close(log *slog.Logger) {
 }
 
 // assemble makes the hub by hand, in order. What it opened is closed again where a later part fails.
-func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err error) {
+func assemble(ctx context.Context, c config, checks *health.Server, registry prometheus.Registerer, log *slog.Logger) (h *hub, err error) {
 	h = &hub{}
 	defer func() {
 		if err != nil {
@@ -75,8 +88,14 @@ func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err erro
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := backup.Whole(c.DataDir); err != nil {
+		return nil, err
+	}
 	kube, err := clusterConfig(c.Kubeconfig)
 	if err != nil {
+		return nil, err
+	}
+	if err := intake.Defined(kube); err != nil {
 		return nil, err
 	}
 	if err := intake.Fenced(ctx, kube); err != nil {
@@ -85,14 +104,6 @@ func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err erro
 	rootJSON, err := os.ReadFile(c.TrustRoot)
 	if err != nil {
 		return nil, fmt.Errorf("trust root: %w", err)
-	}
-	root, err := trust.ParseRoot(rootJSON, now())
-	if err != nil {
-		return nil, err
-	}
-	signer, err := trustfile.LoadSigner(c.GatewayKey, root, trust.RoleGateway)
-	if err != nil {
-		return nil, err
 	}
 	tracing, err := telemetry.Start(ctx, "writ-hub")
 	if err != nil {
@@ -127,34 +138,52 @@ func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err erro
 	if err != nil {
 		return nil, err
 	}
-	enrolment := enrol.New(enrol.Parts{Store: records, CA: ca, TrustDomain: td, Recorder: recorder{trail}, Log: log, Now: now})
+	enrolment := enrol.New(enrol.Parts{Store: records, CA: ca, TrustDomain: td, Life: c.SVIDLife.Duration, Recorder: recorder{trail}, Log: log, Now: now})
 
-	projector, policies := intake.NewProjector(log), intake.NewPolicies(log)
+	projector, undoer, policies, templates := intake.NewProjector(decisions{records}, log), intake.NewUndoer(), intake.NewPolicies(log), intake.NewTemplates(log)
 	spokes := &lateInspector{}
-	clusters := clusters{enrolment, td}
-	gw := gateway.New(gateway.Parts{Store: records, Clusters: clusters, Inspector: spokes, Policies: policies, Audit: trail,
-		Projector: projector, Signer: signer, Limits: c.Limits.orDefault(), Tracer: tracing, Log: log, Now: now})
+	turning, err := rotation.Open(ctx, rotation.Parts{Store: records, Fleet: followers{enrolment, spokes}, KeyFile: c.GatewayKey, CA: ca, Source: source,
+		Log: log, Now: now}, rootJSON)
+	if err != nil {
+		return nil, err
+	}
+	clusters := clusters{enrolment, td, source}
+	meter := metrics.NewMeter(registry, slices.Collect(maps.Keys(catalogue.Actions())))
+	hooks, err := c.Approvals.load()
+	if err != nil {
+		return nil, fmt.Errorf("approvals: %w", err)
+	}
+	gw := gateway.New(gateway.Parts{Store: records, Clusters: clusters, Inspector: spokes, Rehearser: spokes, Policies: policies, Templates: templates, Audit: trail,
+		Projector: projector, Undoer: undoer, Announcer: spokes, Meter: meter, Signers: turning, Root: turning, Limits: c.Limits.orDefault(),
+		Groups: c.Approvals.groups(), Notifier: notifier{hooks, c.Approvals.groups(), records}, Tracer: tracing, Log: log, Now: now})
 	inbox := signals.New(records, signals.DefaultLimits, log, now)
-	front, err := intake.New(kube, gw, enrolment, projector, policies, log)
+	front, err := intake.New(kube, gw, enrolment, projector, undoer, intake.Declared{Policies: policies, Templates: templates}, log)
 	if err != nil {
 		return nil, err
 	}
 	enrolment.Refresh = front.Refresh
-	presence := intake.NewPresence(front, func(ctx context.Context, name string) (string, bool, error) {
-		cluster, ok, err := enrolment.Get(ctx, name)
-		if !ok || err != nil {
-			return "", false, err
-		}
-		return cluster.Claim.ClusterUID, true, nil
-	}, log, now)
-	spokes.Link = link.New(link.Parts{Clusters: clusters, Renewer: enrolment, Queue: gw, Heads: gw, Deliveries: gw, Answers: gw,
-		Signals: inbox, Presence: presence, Log: log, Now: now})
+	if err := rollout.Watch(front.Manager(), rollout.Parts{Gateway: gw, Meter: meter, Tracer: tracing, Log: log, Now: now}); err != nil {
+		return nil, err
+	}
+	presence := intake.NewPresence(front, standings{enrolment, gw, now}.of, log, now)
+	projector.Presence, enrolment.Changed = presence, presence.Touch
+	spokes.Link = link.New(link.Parts{Clusters: clusters, Renewer: enrolment, Queue: gw, Heads: gw, Deliveries: gw, Answers: gw, Rehearsals: gw,
+		Signals: inbox, Presence: presence, Trust: turning, Log: log, Now: now})
+	enrolment.Ended = spokes.End
 
 	h.task(projector.Run)
 	h.task(front.Run)
 	h.task(presence.Run)
 	h.task(gw.Run)
-	if err := reason(h, c, inbox, records, tracing, log); err != nil {
+	h.task(notify.New(records, hooks, log, now).Run)
+	if err := reason(h, c, kube, inbox, records, tracing, log); err != nil {
+		return nil, err
+	}
+	watched := fleet{enrolment: enrolment, spokes: spokes, gateway: gw, trail: trail, source: source, ca: ca, root: turning}
+	metrics.Watch(registry, watched)
+	h.check(checks, records, gw, front)
+	if err := h.openDoor(ctx, c, backup.Hub{Dir: c.DataDir, Records: records, Trail: trail},
+		resets{root: turning, enrolment: enrolment, gateway: gw}, turning, log); err != nil {
 		return nil, err
 	}
 	if err := h.listen(c.Listen.Enrol, enrol.NewServer(enrolment, source)); err != nil {
@@ -163,8 +192,18 @@ func assemble(ctx context.Context, c config, log *slog.Logger) (h *hub, err erro
 	if err := h.listen(c.Listen.Connect, link.NewServer(spokes.Link, source, td)); err != nil {
 		return nil, err
 	}
-	return h, intake.Publish(ctx, kube, intake.Joining{Enrol: c.Advertise.Enrol, Connect: c.Advertise.Connect, TrustDomain: c.TrustDomain,
-		Authorities: ca.Authorities().PEM(), TrustRoot: rootJSON, AuditKey: key.Public})
+	admissionPEM, err := h.admit(c, log)
+	if err != nil {
+		return nil, err
+	}
+	turning.Advertise = func(ctx context.Context) error {
+		return intake.Publish(ctx, kube, intake.Joining{Enrol: c.Advertise.Enrol, Connect: c.Advertise.Connect, TrustDomain: c.TrustDomain,
+			Authorities: ca.Authorities().PEM(), TrustRoot: turning.Present().Bytes(), AuditKey: key.Public,
+			Admission: c.Advertise.Admission, AdmissionPEM: admissionPEM,
+			Release: release.Version(), Capability: capability.Current})
+	}
+	h.task(turning.Run)
+	return h, turning.Advertise(ctx)
 }
 
 // hubIdentity is the hub's own SVID, renewed as long as the hub runs.
@@ -176,7 +215,7 @@ func hubIdentity(ctx context.Context, h *hub, ca *identity.CA, log *slog.Logger)
 	}
 	source := identity.NewSource(svid, authorities)
 	h.task(func(ctx context.Context) error {
-		identity.Keep(ctx, source, renew, func(*identity.SVID, *identity.Authorities) error { return nil }, time.Now, log)
+		identity.Keep(ctx, source, renew, func(*identity.SVID, *identity.Authorities) error { return nil }, nil, time.Now, log)
 		return nil
 	})
 	return source, nil
@@ -188,9 +227,12 @@ func (h *hub) listen(address string, server *grpc.Server) error {
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", address, err)
 	}
+	h.opened.Add(1)
 	h.task(func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, server.Stop)
 		defer stop()
+		h.serving.Add(1)
+		defer h.serving.Add(-1)
 		if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			return err
 		}

@@ -4,8 +4,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+)
+
+// What an SVID may live. A shorter one would be renewed as soon as it is issued, a longer one is as good as a password.
+const (
+	leastSVIDLife = 2 * time.Minute
+	mostSVIDLife  = 24 * time.Hour
 )
 
 // config is what a hub is told; the file is read strictly, once.
@@ -17,19 +25,31 @@ type config struct {
 	// Kubeconfig of the hub's own cluster; empty inside of it.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Listen is where spokes are served; Advertise is how they reach it.
-	Listen    addresses `json:"listen"`
+	Listen    listeners `json:"listen"`
 	Advertise addresses `json:"advertise"`
 	// TrustRoot is the file root.json; GatewayKey the private key of its role gateway.
 	TrustRoot  string `json:"trustRoot"`
 	GatewayKey string `json:"gatewayKey"`
 	Limits     limits `json:"limits,omitempty"`
+	// SVIDLife is how long the identity of a spoke lives, as "1h"; it is renewed at half of it. From 2 minutes to 24 hours.
+	SVIDLife metav1.Duration `json:"svidLife,omitzero"`
 	// Reasoners propose actions, each with the identity of its agent class.
 	Reasoners []reasoner `json:"reasoners,omitempty"`
+	// Approvals says who is told of what waits for approval.
+	Approvals approvals `json:"approvals,omitzero"`
 }
 
 type addresses struct {
 	Enrol   string `json:"enrol"`
 	Connect string `json:"connect"`
+	// Admission is where the hub's API server asks about policies that are written; empty: nowhere.
+	Admission string `json:"admission,omitempty"`
+}
+
+type listeners struct {
+	addresses
+	// Health is where /healthz, /readyz and /metrics are served, to whoever asks; empty: nowhere.
+	Health string `json:"health,omitempty"`
 }
 
 type limits struct {
@@ -39,14 +59,15 @@ type limits struct {
 
 type reasoner struct {
 	AgentClass string `json:"agentClass"`
-	// Kubeconfig of the class's own ServiceAccount, which may create action requests and nothing else.
-	Kubeconfig string `json:"kubeconfig"`
+	// Kubeconfig of the class's own ServiceAccount, which may create action requests and nothing else. Empty: the hub asks its
+	// API server for short-lived tokens of that account.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Playbooks is a folder of YAML files.
 	Playbooks string `json:"playbooks"`
 }
 
 func readConfig(path string) (config, error) {
-	c := config{Listen: addresses{Enrol: ":7443", Connect: ":7444"}, DataDir: "/var/lib/writ-hub"}
+	c := config{Listen: listeners{addresses: addresses{Enrol: ":7443", Connect: ":7444"}}, DataDir: "/var/lib/writ-hub"}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("reading the configuration: %w", err)
@@ -54,11 +75,20 @@ func readConfig(path string) (config, error) {
 	if err := yaml.UnmarshalStrict(raw, &c); err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
+	if life := c.SVIDLife.Duration; life != 0 && (life < leastSVIDLife || life > mostSVIDLife) {
+		return c, fmt.Errorf("%s: svidLife is %s: it must be from %s to %s", path, life, leastSVIDLife, mostSVIDLife)
+	}
+	if err := c.Approvals.check(); err != nil {
+		return c, fmt.Errorf("%s: approvals: %w", path, err)
+	}
 	for field, value := range map[string]string{"trustDomain": c.TrustDomain, "trustRoot": c.TrustRoot, "gatewayKey": c.GatewayKey,
 		"advertise.enrol": c.Advertise.Enrol, "advertise.connect": c.Advertise.Connect} {
 		if value == "" {
 			return c, fmt.Errorf("%s: %s is not set", path, field)
 		}
+	}
+	if (c.Listen.Admission == "") != (c.Advertise.Admission == "") {
+		return c, fmt.Errorf("%s: listen.admission and advertise.admission go together", path)
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	"k8s.io/client-go/rest"
 
 	"github.com/writ-dev/writ/hub/reasoning"
 	"github.com/writ-dev/writ/hub/signals"
@@ -16,17 +17,17 @@ import (
 )
 
 // reason starts a reasoner for each agent class that the configuration names, with the class's own identity.
-func reason(h *hub, c config, inbox *signals.Inbox, records store.Store, tracer trace.Tracer, log *slog.Logger) error {
+func reason(h *hub, c config, kube *rest.Config, inbox *signals.Inbox, records store.Store, tracer trace.Tracer, log *slog.Logger) error {
 	for _, r := range c.Reasoners {
 		playbooks, err := readPlaybooks(r.Playbooks)
 		if err != nil {
 			return err
 		}
-		kube, err := clusterConfig(r.Kubeconfig)
+		identity, err := identityOf(kube, r)
 		if err != nil {
 			return fmt.Errorf("agent class %s: %w", r.AgentClass, err)
 		}
-		door, err := reasoning.NewDoor(kube, "writ-agent-"+r.AgentClass)
+		door, err := reasoning.NewDoor(identity, agentNamespace+r.AgentClass)
 		if err != nil {
 			return fmt.Errorf("agent class %s: %w", r.AgentClass, err)
 		}

@@ -2,25 +2,61 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/signal"
 	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/spoke/enrol"
+	"github.com/writ-dev/writ/spoke/epoch"
 	"github.com/writ-dev/writ/spoke/executor"
 	"github.com/writ-dev/writ/spoke/heads"
 	"github.com/writ-dev/writ/spoke/journal"
 	"github.com/writ-dev/writ/spoke/link"
+	"github.com/writ-dev/writ/spoke/localpolicy"
+	"github.com/writ-dev/writ/spoke/rehearsal"
 	"github.com/writ-dev/writ/spoke/target"
+	"github.com/writ-dev/writ/spoke/trusted"
 )
 
 // handler hands what the hub sends to whom it concerns.
 type handler struct {
 	executor *executor.Executor
+	rehearse *rehearsal.Rehearser
 	heads    *heads.Watch
 	targets  *target.Reader
+	policy   *localpolicy.File
+	epochs   *epoch.Keeper
+	trusted  *trusted.Keeper
+	identity *enrol.Enrolment
+}
+
+// TrustRoots implements link.Handler.
+func (h *handler) TrustRoots(ctx context.Context, chain [][]byte) error {
+	return h.trusted.Walk(ctx, chain)
+}
+
+// Authorities implements link.Handler.
+func (h *handler) Authorities(_ context.Context, pem []byte) error { return h.identity.Trust(pem) }
+
+// Renewal implements link.Handler.
+func (h *handler) Renewal() { h.identity.Hurry() }
+
+// Trusting implements link.Handler.
+func (h *handler) Trusting() *writv1.Trusting {
+	source := h.identity.Source
+	return &writv1.Trusting{RootVersion: h.trusted.Present().Version(), Authorities: source.Authorities().Digest(),
+		SvidAuthority: identity.AuthorityOf(source.SVID().Leaf())}
 }
 
 // Bundle implements link.Handler.
@@ -33,13 +69,24 @@ func (h *handler) Head(ctx context.Context, envelope []byte) error {
 	return h.heads.Head(ctx, envelope)
 }
 
-// Inspect implements link.Handler. A fault gives no answer: the hub asks again.
+// EpochReset implements link.Handler.
+func (h *handler) EpochReset(ctx context.Context, statement []byte) error {
+	return h.epochs.Reset(ctx, statement)
+}
+
+// Inspect implements link.Handler. A fault gives no answer: the hub asks again. What the spoke may not read is no fault: its
+// rights are those of the actions that the cluster's admin allowed.
 func (h *handler) Inspect(ctx context.Context, inspect *writv1.Inspect) *writv1.Facts {
 	answer := &writv1.Facts{InspectId: inspect.GetInspectId()}
-	facts, err := h.targets.Facts(ctx, catalogue.Target{APIVersion: inspect.GetApiVersion(), Kind: inspect.GetKind(),
-		Namespace: inspect.GetNamespace(), Name: inspect.GetName()})
-	if errors.Is(err, target.ErrNotFound) {
+	facts, err := h.lookAgain(ctx, inspect, catalogue.Target{APIVersion: inspect.GetApiVersion(),
+		Kind: inspect.GetKind(), Namespace: inspect.GetNamespace(), Name: inspect.GetName()})
+	if errors.Is(err, target.ErrNotFound) || errors.Is(err, catalogue.ErrUnfit) {
 		answer.Problem = err.Error()
+		return answer
+	}
+	if apierrors.IsForbidden(err) {
+		answer.Problem = fmt.Sprintf("%s is not allowed there: name it in actions.allowed, and the namespace in actions.namespaces, of the spoke's chart (%v)",
+			inspect.GetAction(), err)
 		return answer
 	}
 	if err == nil {
@@ -51,12 +98,64 @@ func (h *handler) Inspect(ctx context.Context, inspect *writv1.Inspect) *writv1.
 	return answer
 }
 
+// believeAfter is how long a no of the API server is asked again: one that has just started may not have read everybody's rights yet, and
+// then forbids everything.
+const believeAfter = 3 * time.Second
+
+func (h *handler) lookAgain(ctx context.Context, inspect *writv1.Inspect, t catalogue.Target) (catalogue.Facts, error) {
+	for began := time.Now(); ; {
+		facts, err := h.look(ctx, inspect, t)
+		if !apierrors.IsForbidden(err) || time.Since(began) > believeAfter {
+			return facts, err
+		}
+		select {
+		case <-ctx.Done():
+			return facts, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// look looks at a target by the catalogue, or by the template that this cluster's admin knows: never by one that the hub sends.
+func (h *handler) look(ctx context.Context, inspect *writv1.Inspect, t catalogue.Target) (catalogue.Facts, error) {
+	if inspect.GetTemplateDigest() == "" {
+		return h.targets.Look(ctx, inspect.GetAction(), inspect.GetParameters(), t)
+	}
+	action, digest := h.policy.Template(inspect.GetAction())
+	switch {
+	case action == nil:
+		return catalogue.Facts{}, fmt.Errorf("%w: this cluster's admin has not allowed %s: it is not in actions.templates of the spoke's chart", catalogue.ErrUnfit, inspect.GetAction())
+	case digest != inspect.GetTemplateDigest():
+		return catalogue.Facts{}, fmt.Errorf("%w: this cluster's admin has allowed another %s, %s, the hub has %s: bring actions.templates of the spoke's chart up to date",
+			catalogue.ErrUnfit, inspect.GetAction(), digest, inspect.GetTemplateDigest())
+	}
+	return h.targets.LookFor(ctx, action, inspect.GetParameters(), t)
+}
+
+// Rehearse implements link.Handler.
+func (h *handler) Rehearse(ctx context.Context, envelope []byte) *writv1.Attestation {
+	id, signed := h.rehearse.Rehearse(ctx, envelope)
+	if signed == nil {
+		return nil
+	}
+	return &writv1.Attestation{BundleId: id, Envelope: signed}
+}
+
+// veil is the key under which secret values of one request's diffs are told apart: nobody but this spoke can make it.
+func veil(receipts ed25519.PrivateKey) func(requestID string) []byte {
+	return func(requestID string) []byte {
+		mac := hmac.New(sha256.New, receipts.Seed())
+		_, _ = mac.Write([]byte("writ.dev/rehearsal/" + requestID))
+		return mac.Sum(nil)
+	}
+}
+
 // effects shows the targets to the executor.
 type effects struct{ *target.Reader }
 
 // Applied implements executor.Targets.
-func (e effects) Applied(ctx context.Context, t catalogue.Target, fieldManager string) (bool, error) {
-	applied, err := e.Reader.Applied(ctx, t, fieldManager)
+func (e effects) Applied(ctx context.Context, order bundle.Order, fieldManager string) (bool, error) {
+	applied, err := e.Reader.Applied(ctx, order, fieldManager)
 	if errors.Is(err, target.ErrNotFound) {
 		err = fmt.Errorf("%w: %w", executor.ErrGone, err)
 	}
@@ -73,7 +172,7 @@ func (o outbox) Head(context.Context) (epoch, sequence uint64, digest string, er
 }
 
 // Undelivered implements link.Journal.
-func (o outbox) Undelivered(_ context.Context, visit func(kind writv1.Acknowledge_Kind, bundleID string, envelope []byte)) error {
+func (o outbox) Undelivered(_ context.Context, visit func(kind writv1.Acknowledge_Kind, bundleID string, envelope, artefact []byte)) error {
 	receipts, err := o.journal.Receipts()
 	if err != nil {
 		return err
@@ -83,10 +182,10 @@ func (o outbox) Undelivered(_ context.Context, visit func(kind writv1.Acknowledg
 		return err
 	}
 	for _, signed := range receipts {
-		visit(writv1.Acknowledge_KIND_RECEIPT, signed.BundleID, signed.Envelope)
+		visit(writv1.Acknowledge_KIND_RECEIPT, signed.BundleID, signed.Envelope, signed.Artefact)
 	}
 	for _, signed := range outcomes {
-		visit(writv1.Acknowledge_KIND_OUTCOME, signed.BundleID, signed.Envelope)
+		visit(writv1.Acknowledge_KIND_OUTCOME, signed.BundleID, signed.Envelope, nil)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,30 +18,48 @@ import (
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/capability"
-	"github.com/writ-dev/writ/api/trust"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/release"
 	"github.com/writ-dev/writ/internal/telemetry"
+	"github.com/writ-dev/writ/spoke/census"
 	"github.com/writ-dev/writ/spoke/enrol"
+	"github.com/writ-dev/writ/spoke/epoch"
 	"github.com/writ-dev/writ/spoke/executor"
 	"github.com/writ-dev/writ/spoke/heads"
 	"github.com/writ-dev/writ/spoke/journal"
 	"github.com/writ-dev/writ/spoke/link"
 	"github.com/writ-dev/writ/spoke/localpolicy"
+	"github.com/writ-dev/writ/spoke/rehearsal"
 	"github.com/writ-dev/writ/spoke/signals"
 	"github.com/writ-dev/writ/spoke/target"
+	"github.com/writ-dev/writ/spoke/trusted"
 )
 
 // pruneEvery is how often the journal forgets orders that have ended.
 const pruneEvery = time.Hour
 
-// serve makes the spoke by hand, in order, and runs it until the context ends.
+// serve runs the spoke until the context ends, and answers for its health from the first moment.
 func serve(ctx context.Context, path string, log *slog.Logger) error {
 	c, err := readConfig(path)
 	if err != nil {
 		return err
 	}
+	vital := newVitals(time.Now)
+	group, ctx := errgroup.WithContext(ctx)
+	if c.Health != "" {
+		answer, err := vital.checks.Listen(ctx, c.Health)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return answer(ctx) })
+	}
+	group.Go(func() error { return run(ctx, c, vital, log) })
+	return group.Wait()
+}
+
+// run makes the spoke by hand, in order, and runs it until the context ends.
+func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	now := time.Now
 	kube, err := clusterConfig(c.Kubeconfig)
 	if err != nil {
@@ -59,7 +78,8 @@ func serve(ctx context.Context, path string, log *slog.Logger) error {
 		return err
 	}
 	defer func() { _ = memory.Close() }()
-	root, err := trust.ParseRoot([]byte(enrolment.TrustRoot), now())
+	vital.joined(enrolment, memory)
+	root, err := trusted.Open(memory, []byte(enrolment.TrustRoot), log, now)
 	if err != nil {
 		return err
 	}
@@ -80,15 +100,30 @@ func serve(ctx context.Context, path string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := sweep(ctx, issuer, log); err != nil {
+		return err
+	}
 	policy := localpolicy.Open(c.LocalPolicy, log)
 	audience := bundle.Audience{TrustDomain: enrolment.TrustDomain, Cluster: enrolment.Cluster, ClusterUID: uid}
 
-	h := &handler{targets: targets, heads: &heads.Watch{Audience: audience, Root: root, Journal: memory, Log: log, Now: now}}
-	uplink := link.New(link.Parts{Address: enrolment.Hub.Connect, Credentials: identity.DialCredentials(enrolment.Source),
+	h := &handler{targets: targets, policy: policy, trusted: root, identity: enrolment, epochs: &epoch.Keeper{Audience: audience, Root: root, Journal: memory, Log: log, Now: now},
+		heads: &heads.Watch{Audience: audience, Root: root, Journal: memory, Log: log, Now: now}}
+	taker, err := census.New(kube)
+	if err != nil {
+		return err
+	}
+	uplink := link.New(link.Parts{Facts: taker.Take, Address: enrolment.Hub.Connect, Credentials: identity.DialCredentials(enrolment.Source),
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
 		Journal: outbox{memory}, Handler: h, Log: log})
 	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
-		Targets: effects{targets}, Uplink: uplink, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Tracer: tracing, Log: log, Now: now})
+		Targets: effects{targets}, Uplink: uplink, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
+	stage, err := stageOf(c, kube, root, audience, veil(enrolment.ReceiptKey), log)
+	if err != nil {
+		return err
+	}
+	h.rehearse = rehearsal.New(rehearsal.Parts{Audience: audience, Root: root, Policy: policy, Stage: stage, Receipts: receipts, Log: log, Now: now})
+	vital.linked(uplink)
+	enrolment.Source.Watch(uplink.Trusts)
 	watcher, err := signals.New(kube, reporter{uplink}, tracing, log, now)
 	if err != nil {
 		return err
@@ -97,7 +132,7 @@ func serve(ctx context.Context, path string, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})
 	group.Go(func() error { return policy.Run(ctx) })
-	group.Go(func() error { return h.executor.Run(ctx, func() { close(ready) }) })
+	group.Go(func() error { return h.executor.Run(ctx, func() { close(ready); vital.resumed.Store(true) }) })
 	group.Go(func() error { enrolment.Keep(ctx); return nil })
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return prune(ctx, memory, log) })
@@ -126,7 +161,10 @@ func join(ctx context.Context, c config, uid string, log *slog.Logger) (*enrol.E
 			return nil, nil, err
 		}
 	}
-	spoke := enrol.Spoke{Dir: c.dir("identity"), ClusterUID: uid, Release: release.Version(), Log: log, Now: time.Now}
+	spoke := enrol.Spoke{Dir: c.dir("identity"), ClusterUID: uid, Release: release.Version(), AccountToken: c.accountToken, Log: log, Now: time.Now}
+	if err := rejoin(ctx, c, spoke, file, log); err != nil {
+		return nil, nil, err
+	}
 	enrolment, err := spoke.Start(ctx, file)
 	if err != nil {
 		return nil, nil, err
@@ -151,7 +189,7 @@ func begin(memory *journal.Journal, marker string, enrolment *enrol.Enrolment) e
 		return err
 	}
 	if _, lost := os.Stat(marker); lost == nil {
-		return fmt.Errorf("the journal was lost, and with it the memory of what was done: register the cluster anew and give the spoke an empty state folder")
+		return fmt.Errorf("the journal was lost, and with it the memory of what was done: writ cluster rejoin makes a join file to begin anew with")
 	}
 	if err := memory.Init(journal.Head{Epoch: enrolment.Epoch}); err != nil {
 		return err
@@ -173,6 +211,15 @@ func clusterUID(ctx context.Context, targets *target.Reader, log *slog.Logger) (
 		case <-time.After(2 * time.Second):
 		}
 	}
+}
+
+// accountToken reads the second factor, as the cluster keeps it now.
+func (c config) accountToken() (string, error) {
+	raw, err := os.ReadFile(c.AccountToken)
+	if err != nil {
+		return "", fmt.Errorf("the token of the spoke's ServiceAccount for the audience %s (accountToken): %w", identity.EnrolAudience, err)
+	}
+	return strings.TrimSpace(string(raw)), nil
 }
 
 func prune(ctx context.Context, memory *journal.Journal, log *slog.Logger) error {

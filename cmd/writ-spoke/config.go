@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/writ-dev/writ/spoke/rehearsal"
 )
 
 // config is what a spoke is told by its cluster's admin; the file is read strictly, once.
@@ -14,6 +16,9 @@ type config struct {
 	StateDir string `json:"stateDir"`
 	// Join is the join file of writ cluster register; needed once.
 	Join string `json:"join,omitempty"`
+	// AccountToken is the file with a token of the spoke's ServiceAccount for the audience writ-enrol, which its cluster keeps fresh;
+	// needed with the join file.
+	AccountToken string `json:"accountToken,omitempty"`
 	// Kubeconfig of the workload cluster; empty inside of it.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// LocalPolicy is what this cluster allows, whatever the hub says. Without it nothing is allowed.
@@ -21,15 +26,40 @@ type config struct {
 	// Credentials says who issues the credential of an action: tokenrequest or vault.
 	Credentials string      `json:"credentials"`
 	Vault       vaultConfig `json:"vault,omitempty"`
+	// Rehearsal says where rehearsals are done: sandbox (Jobs in the namespace writ-sandbox), inProcess (this spoke itself), or auto
+	// (Jobs where rehearsalPod says how, and this spoke itself where no pod says anything).
+	Rehearsal    string        `json:"rehearsal,omitempty"`
+	RehearsalPod rehearsal.Pod `json:"rehearsalPod,omitempty"`
+	// Health is where /healthz, /readyz and /metrics are served, to whoever asks; empty: nowhere.
+	Health string `json:"health,omitempty"`
 }
 
 type vaultConfig struct {
 	Address string `json:"address,omitempty"`
 	CAFile  string `json:"caFile,omitempty"`
+	// Login is what the spoke shows Vault: bundle (each action's bundle, which Vault judges itself) or certificate (its SVID alone, for
+	// a Vault without Writ's auth method). Empty is bundle.
+	Login string `json:"login,omitempty"`
 }
 
+// What a spoke shows Vault.
+const (
+	loginBundle      = "bundle"
+	loginCertificate = "certificate"
+)
+
+// Where rehearsals are done.
+const (
+	rehearseAuto      = "auto"
+	rehearseInProcess = "inProcess"
+	rehearseSandbox   = "sandbox"
+)
+
+// secondFactor is where the chart mounts what a spoke enrols with besides its join token.
+const secondFactor = "/var/run/secrets/writ.dev/enrol/token"
+
 func readConfig(path string) (config, error) {
-	c := config{StateDir: "/var/lib/writ-spoke", Credentials: "tokenrequest"}
+	c := config{StateDir: "/var/lib/writ-spoke", Credentials: "tokenrequest", Rehearsal: rehearseAuto, AccountToken: secondFactor}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("reading the configuration: %w", err)
@@ -42,6 +72,12 @@ func readConfig(path string) (config, error) {
 		return c, fmt.Errorf("%s: credentials %q is neither tokenrequest nor vault", path, c.Credentials)
 	case c.Credentials == "vault" && c.Vault.Address == "":
 		return c, fmt.Errorf("%s: vault.address is not set", path)
+	case c.Vault.Login != "" && c.Vault.Login != loginBundle && c.Vault.Login != loginCertificate:
+		return c, fmt.Errorf("%s: vault.login %q is neither bundle nor certificate", path, c.Vault.Login)
+	case c.Rehearsal != rehearseAuto && c.Rehearsal != rehearseInProcess && c.Rehearsal != rehearseSandbox:
+		return c, fmt.Errorf("%s: rehearsal %q is none of auto, inProcess, sandbox", path, c.Rehearsal)
+	case c.Rehearsal == rehearseSandbox && c.RehearsalPod.Image == "":
+		return c, fmt.Errorf("%s: rehearsalPod.image is not set: the image of this spoke", path)
 	}
 	return c, nil
 }

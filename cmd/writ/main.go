@@ -23,12 +23,20 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/approval"
 	"github.com/writ-dev/writ/cmd/writ/audit"
 	"github.com/writ-dev/writ/cmd/writ/bundle"
+	"github.com/writ-dev/writ/cmd/writ/ca"
 	"github.com/writ-dev/writ/cmd/writ/cluster"
 	"github.com/writ-dev/writ/cmd/writ/demo"
+	"github.com/writ-dev/writ/cmd/writ/doctor"
+	"github.com/writ-dev/writ/cmd/writ/freeze"
+	hubdata "github.com/writ-dev/writ/cmd/writ/hub"
+	"github.com/writ-dev/writ/cmd/writ/install"
+	"github.com/writ-dev/writ/cmd/writ/policy"
 	"github.com/writ-dev/writ/cmd/writ/request"
+	"github.com/writ-dev/writ/cmd/writ/rollout"
 	"github.com/writ-dev/writ/cmd/writ/show"
 	"github.com/writ-dev/writ/cmd/writ/trust"
 	"github.com/writ-dev/writ/cmd/writ/usage"
+	"github.com/writ-dev/writ/cmd/writ/vault"
 )
 
 // The statuses that the program ends with, besides 0.
@@ -76,8 +84,9 @@ func newRoot() *cobra.Command {
 	hub.Flags(root.PersistentFlags())
 	_ = root.RegisterFlagCompletionFunc("namespace", cobra.NoFileCompletions)
 	root.AddCommand(
-		cluster.New(hub), request.New(hub), approval.NewApprove(hub), approval.NewDeny(hub),
-		bundle.New(hub), trust.New(hub), action.New(), audit.New(), demo.New(), newVersion(),
+		cluster.New(hub, vault.Withdraw), request.New(hub), rollout.New(hub), approval.NewApprove(hub), approval.NewDeny(hub),
+		freeze.New(hub), freeze.NewThaw(hub),
+		bundle.New(hub), trust.New(hub), ca.New(), action.New(hub), policy.New(hub), audit.New(), doctor.New(hub), vault.New(hub), hubdata.New(), install.New(), demo.New(), demo.NewDrill(), newVersion(),
 	)
 	usage.Strict(root)
 	return root

@@ -49,9 +49,9 @@ func TestStatus(t *testing.T) {
 		"unknown below":    {[]string{"cluster", "lst"}, misused, `writ cluster has no command "lst"; did you mean get or list? (see writ cluster --help)`},
 		"unknown flag":     {[]string{"cluster", "list", "--bogus"}, misused, `unknown flag: --bogus (see writ cluster list --help)`},
 		"argument missing": {[]string{"cluster", "get"}, misused, `accepts 1 arg(s), received 0 (see writ cluster get --help)`},
-		"output unknown":   {[]string{"action", "list", "-o", "xml"}, misused, `output "xml" is none of table, json (see writ action list --help)`},
+		"output unknown":   {[]string{"action", "list", "-o", "xml"}, misused, `output "xml" is none of table, json, mcp (see writ action list --help)`},
 		"flag missing":     {[]string{"request", "create"}, misused, `--cluster is missing (see writ request create --help)`},
-		"no such action":   {[]string{"action", "describe", "exec"}, failed, `the catalogue has no action "exec"; it has rollback, rollout-restart, scale`},
+		"no such action":   {[]string{"action", "describe", "exec"}, failed, `the catalogue has no action "exec": see writ action list`},
 		"no such context":  {[]string{"cluster", "list", "--kubeconfig", "/dev/null", "--context", "x"}, failed, `kubeconfig: context "x" does not exist`},
 	} {
 		t.Run(name, func(t *testing.T) {

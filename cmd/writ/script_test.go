@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writ-dev/writ/api/v1alpha1"
+	"github.com/writ-dev/writ/internal/apply"
 	"github.com/writ-dev/writ/spoke/enrol"
 )
 
@@ -32,6 +34,7 @@ func (h *hub) setUp(e *testscript.Env) error {
 	e.Setenv("NS", namespace)
 	e.Setenv("KUBECONFIG", h.Kubeconfig())
 	e.Setenv("HUB", h.dir)
+	e.Setenv("ADMIN", h.Kubeconfig()) // of a workload cluster, which is the same one here
 	e.Setenv("TZ", "UTC")
 	if err := h.admin.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return err
@@ -41,7 +44,9 @@ func (h *hub) setUp(e *testscript.Env) error {
 
 func (h *hub) commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"as": h.as, "status": h.status, "count": h.count, "token": h.token, "joined": h.joined, "answer": h.answer,
+		"as": h.as, "status": h.status, "rolloutstatus": h.rolloutStatus, "applied": h.applied, "count": h.count,
+		"undone": h.undone, "unapplied": h.unapplied, "claimed": h.claimed,
+		"token": h.token, "joined": h.joined, "answer": h.answer,
 	}
 }
 
@@ -55,6 +60,13 @@ func (h *hub) as(ts *testscript.TestScript, _ bool, args []string) {
 // status REQUEST FILE: what a hub writes into the status of a request.
 func (h *hub) status(ts *testscript.TestScript, _ bool, args []string) {
 	object := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NS"), Name: args[0]}}
+	patch := `{"status":` + ts.ReadFile(args[1]) + `}`
+	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, []byte(patch))))
+}
+
+// rolloutStatus ROLLOUT FILE: what a hub writes into the status of a rollout.
+func (h *hub) rolloutStatus(ts *testscript.TestScript, _ bool, args []string) {
+	object := &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: ts.Getenv("NS"), Name: args[0]}}
 	patch := `{"status":` + ts.ReadFile(args[1]) + `}`
 	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, []byte(patch))))
 }
@@ -77,10 +89,42 @@ func (h *hub) answer(ts *testscript.TestScript, _ bool, args []string) {
 	}()
 }
 
+// applied FILE...: the administrator has applied the files.
+func (h *hub) applied(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		ts.Check(apply.YAML(context.Background(), h.RESTConfig(), []byte(ts.ReadFile(file))))
+	}
+}
+
+// unapplied FILE TEXT: the API server refuses the file, and says why.
+func (h *hub) unapplied(ts *testscript.TestScript, _ bool, args []string) {
+	err := apply.YAML(context.Background(), h.RESTConfig(), []byte(ts.ReadFile(args[0])))
+	if err == nil || !strings.Contains(err.Error(), args[1]) {
+		ts.Fatalf("%v, wanted %q", err, args[1])
+	}
+}
+
+// undone FREEZE: the administrator deletes a freeze; "!" that the API server refuses.
+func (h *hub) undone(ts *testscript.TestScript, not bool, args []string) {
+	err := h.admin.Delete(context.Background(), &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: args[0]}})
+	if (err != nil) != not || not && !strings.Contains(err.Error(), "only once it is thawed") {
+		ts.Fatalf("%v", err)
+	}
+}
+
 // joined CLUSTER: what a hub writes once a spoke has enrolled.
 func (h *hub) joined(ts *testscript.TestScript, _ bool, args []string) {
 	object := &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: args[0]}}
-	patch := []byte(`{"status":{"phase":"Joined","connected":true,"clusterUID":"0a1b","spokeVersion":"v0.1.0"}}`)
+	patch := []byte(`{"status":{"phase":"Joined","connected":true,"clusterUID":"0a1b","spokeVersion":"v0.1.0","conditions":[
+		{"type":"Ready","status":"True","reason":"Connected","message":"its spoke is connected","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`)
+	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// claimed CLUSTER KEY: what a hub writes once a spoke has proved itself and waits.
+func (h *hub) claimed(ts *testscript.TestScript, _ bool, args []string) {
+	object := &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: args[0]}}
+	patch := fmt.Appendf(nil, `{"status":{"phase":"Pending","clusterUID":"0a1b","receiptKey":%q,"conditions":[
+		{"type":"Accepted","status":"False","reason":"AwaitingAcceptance","message":"its spoke waits","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`, args[1])
 	ts.Check(h.admin.Status().Patch(context.Background(), object, client.RawPatch(types.MergePatchType, patch)))
 }
 

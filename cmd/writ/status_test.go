@@ -54,6 +54,13 @@ func writeStatuses(dir string) error {
 		return v1alpha1.StepStatus{Name: name, Result: result, Detail: detail, At: metav1.NewTime(now)}
 	}
 	waiting := v1alpha1.ActionRequestStatus{Phase: v1alpha1.PhaseAwaitingApproval, Message: "waiting for an approver", Tier: "medium",
+		Diff: &v1alpha1.DiffStatus{Object: "deployment/shop/checkout/scale", Place: "InProcess", Digest: digest, Omitted: 2,
+			Changes: []v1alpha1.FieldChange{{Path: "spec.replicas", Before: "3", After: "4\x1b[31m"}}},
+		Decision: &v1alpha1.DecisionStatus{Reasoning: "playbook more", Summary: "too few for the load", At: metav1.NewTime(now),
+			Evidence: []v1alpha1.EvidenceStatus{{Digest: digest, Reason: "DeploymentNotProgressing", Severity: "warning", Object: "deployment/shop/checkout",
+				Count: 3, LastSeen: metav1.NewTime(now), Values: map[string]string{"cause": "ProgressDeadlineExceeded\x1b[31m"}}}},
+		Verdict: &v1alpha1.VerdictStatus{Tier: "medium", Why: "content", Policies: []string{"calm", "shop"}, Findings: []v1alpha1.FindingStatus{
+			{Policy: "shop", Rule: "validations[0]", Text: "parameters.replicas < 9", Effect: "agrees"}}},
 		OrderDigest: digest, Prediction: "4 ready replicas within 300 s", Steps: []v1alpha1.StepStatus{
 			step("validate", "passed", ""), step("judge", "passed", "tier medium: 3 → 4 is beyond 50 %"), step("approve", "waiting", "an approver")}}
 	executing := waiting

@@ -45,6 +45,12 @@ kind: ClusterRoleBinding
 metadata: {name: olga}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: writ-operator}
 subjects: [{kind: User, name: olga}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: frida}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: writ-freezer}
+subjects: [{kind: User, name: frida}]
 `
 
 // clusters are those that the tests of this binary started, by name.
@@ -97,7 +103,7 @@ func prepared(t *testing.T) *hub {
 	td := spiffeid.RequireTrustDomainFromString("test.writ.dev")
 	ca, err := identity.LoadCA(filepath.Join(dir, "ca"), td, time.Now())
 	require.NoError(t, err)
-	require.NoError(t, trustfile.Init(filepath.Join(dir, "trust"), time.Now()))
+	require.NoError(t, trustfile.Init(filepath.Join(dir, "trust"), trustfile.Approvers{}, time.Now()))
 	root, err := os.ReadFile(filepath.Join(dir, "trust", trustfile.RootFile))
 	require.NoError(t, err)
 	require.NoError(t, intake.Publish(t.Context(), c.RESTConfig(), intake.Joining{Enrol: "127.0.0.1:7443", Connect: "127.0.0.1:7444",
@@ -115,6 +121,8 @@ func (h *hub) awaitSchemas(t *testing.T) {
 		target := v1alpha1.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "checkout"}
 		for _, probe := range []client.Object{
 			&v1alpha1.ActionRequest{ObjectMeta: meta, Spec: v1alpha1.ActionRequestSpec{Cluster: "east", Action: "scale", Target: target}},
+			&v1alpha1.Rollout{ObjectMeta: meta, Spec: v1alpha1.RolloutSpec{Request: v1alpha1.RequestTemplate{Action: "scale", Target: target}, Pause: "0s",
+				OnFailure: v1alpha1.FailureStop, Selector: v1alpha1.ClusterSelector{Names: []string{"east"}}, Waves: []v1alpha1.Wave{{Canary: new(int32(1))}}}},
 			&v1alpha1.Approval{ObjectMeta: meta, Spec: v1alpha1.ApprovalSpec{Request: "r", OrderDigest: bundle.Digest(nil), Verdict: v1alpha1.Deny}},
 		} {
 			require.NoError(t, h.admin.Create(context.Background(), probe, client.DryRunAll))

@@ -3,6 +3,7 @@ package credentialstest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -133,6 +134,44 @@ func (s *Scene) MayNothingElse(t *testing.T, config *rest.Config, allow ...strin
 		}
 	}
 	require.Equal(t, before, s.everything(t), "something was written")
+}
+
+// Reach tries everything that an attacker would, for real, and returns what was let through: "scale the Deployment checkout in
+// allowed". What it changes stays changed.
+func (s *Scene) Reach(t testing.TB, config *rest.Config) (reached []string) {
+	t.Helper()
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	for where, namespace := range map[string]string{"allowed": s.Allowed, "other": s.Other, metav1.NamespaceSystem: metav1.NamespaceSystem} {
+		for _, a := range append(attempts(namespace), ordered(namespace)...) {
+			err := a.try(t.Context(), client)
+			switch {
+			case err == nil:
+				reached = append(reached, a.name+" in "+where)
+			case !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) && !apierrors.IsNotFound(err):
+				require.NoError(t, err, "%s in %s: neither done nor denied", a.name, where)
+			}
+		}
+	}
+	slices.Sort(reached)
+	return reached
+}
+
+// ordered is what the order of a scale has done.
+func ordered(namespace string) []attempt {
+	return []attempt{
+		{"read the scale of the Deployment " + Checkout, func(ctx context.Context, c *kubernetes.Clientset) error {
+			_, err := c.AppsV1().Deployments(namespace).GetScale(ctx, Checkout, metav1.GetOptions{})
+			return err
+		}},
+		{"scale the Deployment " + Checkout, func(ctx context.Context, c *kubernetes.Clientset) error {
+			_, err := c.AppsV1().Deployments(namespace).Patch(ctx, Checkout, types.MergePatchType, []byte(`{"spec":{"replicas":4}}`),
+				metav1.PatchOptions{FieldManager: "writ-order-stolen"}, "scale")
+			return err
+		}},
+	}
 }
 
 func contains(names []string, name string) bool {

@@ -71,8 +71,11 @@ func (s *Scene) Rights(t testing.TB, config *rest.Config) []string {
 	return granted
 }
 
+// someAction is an account such as an action on the workloads of a scene has.
+var someAction = tokenrequest.AccountName("0123456789abcdef", "scale", "deployments", Checkout)
+
 func (s *Scene) questions() (out []authorizationv1.ResourceAttributes) {
-	accounts := []string{spoke.SpokeAccount, spoke.VaultAccount, tokenrequest.Account("scale"), tokenrequest.Account("rollback"), "default"}
+	accounts := []string{spoke.SpokeAccount, spoke.VaultAccount, tokenrequest.Binder, someAction, tokenrequest.RehearsalAccount("scale"), "default"}
 	for _, a := range asked {
 		for resource := range strings.FieldsSeq(a.resources) {
 			resource, subresource, _ := strings.Cut(resource, "/")
@@ -91,7 +94,7 @@ func (s *Scene) questions() (out []authorizationv1.ResourceAttributes) {
 				if resource == "serviceaccounts" {
 					names = append(names, accounts...)
 				}
-				for _, namespace := range []string{s.Allowed, s.Other, spoke.SystemNamespace, tokenrequest.Namespace, metav1.NamespaceSystem} {
+				for _, namespace := range []string{s.Allowed, s.Other, spoke.SystemNamespace, tokenrequest.Namespace, tokenrequest.Sandbox, metav1.NamespaceSystem} {
 					ask(namespace, names...)
 				}
 			}

@@ -21,6 +21,8 @@ import (
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/api/trust/trusttest"
+	"github.com/writ-dev/writ/credentials"
+	"github.com/writ-dev/writ/credentials/tokenrequest"
 	"github.com/writ-dev/writ/deploy/spoke"
 	"github.com/writ-dev/writ/internal/apply"
 	"github.com/writ-dev/writ/internal/world/cluster"
@@ -51,12 +53,25 @@ func New(t testing.TB, vault bool) *Scene {
 	manifests, err := spoke.Manifests(spoke.Options{Namespaces: []string{s.Allowed}, Vault: vault})
 	require.NoError(t, err)
 	require.NoError(t, apply.YAML(t.Context(), s.Cluster.RESTConfig(), manifests))
+	s.populateAll(t)
+	return s
+}
+
+// At makes a scene of a cluster that somebody else has set up, in two namespaces that are there. It has no fixture.
+func At(t testing.TB, c *cluster.Cluster, allowed, other string) *Scene {
+	t.Helper()
+	s := &Scene{Cluster: c, Admin: worldtest.Client(t, c), Allowed: allowed, Other: other}
+	s.populateAll(t)
+	return s
+}
+
+func (s *Scene) populateAll(t testing.TB) {
+	t.Helper()
 	for _, namespace := range []string{s.Allowed, s.Other} {
 		for _, name := range []string{Checkout, Payment} {
 			s.populate(t, namespace, name)
 		}
 	}
-	return s
 }
 
 // populate makes one of each kind, all of one name. No controller runs: they stay as they are.
@@ -90,9 +105,25 @@ func (s *Scene) Verified(t testing.TB, action, namespace, parameters string) tru
 	target := catalogue.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: Checkout, UID: string(live.UID)}
 	facts := catalogue.Facts{UID: target.UID, Generation: live.Generation, ObservedGeneration: live.Generation, Replicas: 3, ReadyReplicas: 3}
 	order := s.Fixture.OrderFor(action, target, facts, parameters)
-	order.RequestID = fmt.Sprintf("%s-%d", action, s.Fixture.Sequence+1)
+	// Tests share one Vault, which takes each ID once: the namespace has a random end.
+	order.RequestID = fmt.Sprintf("%s-%d-%s", action, s.Fixture.Sequence+1, s.Allowed[len(s.Allowed)-5:])
 	order.ID = "order-" + order.RequestID
 	return s.Fixture.Verified(order)
+}
+
+// Lease is one that the API server issued for an action on Checkout in the allowed namespace, once its rights are in force.
+func (s *Scene) Lease(t testing.TB, action, parameters string) *credentials.Lease {
+	t.Helper()
+	issuer, err := tokenrequest.New(s.Account(t, spoke.SystemNamespace, spoke.SpokeAccount))
+	require.NoError(t, err)
+	verified := s.Verified(t, action, s.Allowed, parameters)
+	var lease *credentials.Lease
+	worldtest.Eventually(t, "the rights of who issues to be in force", func(ctx context.Context) (err error) {
+		lease, err = issuer.Issue(ctx, verified, least)
+		return err
+	})
+	t.Cleanup(func() { _ = lease.Revoke(context.Background()) })
+	return lease
 }
 
 // Account returns the configuration of a client that is a ServiceAccount of the cluster.

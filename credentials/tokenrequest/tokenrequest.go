@@ -1,9 +1,12 @@
-// Package tokenrequest issues credentials where there is no Vault: the workload cluster's own API server gives a token for the
-// ServiceAccount of the action (Kubernetes TokenRequest).
+// Package tokenrequest issues credentials where there is no Vault, from the workload cluster's own API server.
 //
-// The spoke may ask for tokens of these accounts and for nothing else. A token may do what its action needs on any target in
-// the namespaces that the cluster's admin allowed (deploy/spoke): the RBAC of an order binds its one target only where Vault
-// issues. It lives ten minutes, the least that Kubernetes gives, and cannot be taken back: revoking forgets it.
+// Each action gets a ServiceAccount of its own, in Namespace, and a binding of its own to its action's Role in its target's
+// namespace; both are gone once its lease is revoked. RBAC bounds the namespace and the verbs, admission the one object: it is in
+// the account's name (deploy/spoke). The token itself lives ten minutes, the least that Kubernetes gives; it is worth nothing from
+// the moment that its account and binding are gone.
+//
+// It is not the spoke's own account that makes and removes identities, but Binder's, whose token the spoke asks for: it can do
+// nothing else, and nothing to what others made.
 package tokenrequest
 
 import (
@@ -24,20 +27,55 @@ import (
 	"github.com/writ-dev/writ/credentials"
 )
 
-// least is the shortest life that the API server gives a token.
-const least = 10 * time.Minute
+const (
+	// least is the shortest life that the API server gives a token.
+	least = 10 * time.Minute
+	// patience bounds what is done for whoever has given up.
+	patience = 20 * time.Second
+)
 
-// Namespace holds nothing but the identities of actions.
-const Namespace = "writ-actions"
+const (
+	// System is the spoke's own namespace.
+	System = "writ-system"
+	// Binder is the ServiceAccount in System that makes and removes the identities of actions.
+	Binder = "writ-binder"
+	// Namespace holds nothing but the identities of actions.
+	Namespace = "writ-actions"
+)
 
-// Account is the ServiceAccount of an action, in Namespace.
-func Account(action string) string { return "writ-action-" + action }
+// Role is what an action's identities are bound to, in each allowed namespace; a ClusterRole where it acts on what has none.
+func Role(action string) string { return RolePrefix + action }
 
-// Issuer implements credentials.Issuer.
-type Issuer struct{ client rest.Interface }
+// RolePrefix is what the names of all Roles of actions begin with.
+const RolePrefix = "writ-action-"
 
-// New makes an issuer. config is the spoke's own identity.
+// Sandbox holds the identities of rehearsals, which admission there holds to dry runs, and their Jobs.
+const Sandbox = "writ-sandbox"
+
+// RehearsalAccount is the ServiceAccount of an action's rehearsals, in Sandbox. It may do what the action may, as Kubernetes
+// authorises a dry run like the real thing.
+func RehearsalAccount(action string) string { return "writ-rehearsal-" + action }
+
+// Issuer implements credentials.Issuer and credentials.Rehearser.
+type Issuer struct {
+	spoke  rest.Interface // as the spoke itself
+	binder rest.Interface // as Binder
+}
+
+// New makes an issuer. config is the spoke's own identity. The API server is not called until the first Issue.
 func New(config *rest.Config) (*Issuer, error) {
+	spoke, err := newClient(config)
+	if err != nil {
+		return nil, err
+	}
+	binder, err := newClient(asBinder(config, spoke))
+	if err != nil {
+		return nil, err
+	}
+	return &Issuer{spoke: spoke, binder: binder}, nil
+}
+
+func newClient(config *rest.Config) (rest.Interface, error) {
 	config = rest.CopyConfig(config)
 	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
 	config.QPS = -1
@@ -45,7 +83,7 @@ func New(config *rest.Config) (*Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client for tokens: %w", err)
 	}
-	return &Issuer{client: client}, nil
+	return client, nil
 }
 
 type tokenRequest struct {
@@ -60,36 +98,96 @@ type tokenRequest struct {
 	} `json:"status"`
 }
 
-// Issue implements credentials.Issuer.
-func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration) (*credentials.Lease, error) {
-	name := Account(v.Order().Action)
+// Issue implements credentials.Issuer. Where it fails nothing is left of the identity, as far as the API server lets it be removed.
+func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration) (lease *credentials.Lease, err error) {
+	who, err := identityOf(v.Decoded())
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+			defer cancel()
+			err = errors.Join(err, i.remove(ctx, who))
+		}
+	}()
+	if err := i.make(ctx, who, v.Order()); err != nil {
+		return nil, err
+	}
+	t, err := token(ctx, i.binder, Namespace, who.account, life)
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewLease("tokenrequest", who.id(), t.secret, t.expires, func(ctx context.Context) error { return i.remove(ctx, who) }), nil
+}
+
+// Foretell implements credentials.Issuer.
+func (i *Issuer) Foretell(v trust.Verified) string {
+	who, err := identityOf(v.Decoded())
+	if err != nil {
+		return "" // Issue will refuse
+	}
+	return who.id()
+}
+
+// End implements credentials.Issuer.
+func (i *Issuer) End(ctx context.Context, id string) error {
+	who, err := parseID(id)
+	if err != nil {
+		return err
+	}
+	return i.remove(ctx, who)
+}
+
+// Rehearse implements credentials.Rehearser. Also where Vault issues, the identities of rehearsals are the cluster's own: there is
+// nothing that they could change.
+func (i *Issuer) Rehearse(ctx context.Context, r trust.Rehearsable, life time.Duration) (*credentials.RehearsalLease, error) {
+	t, err := token(ctx, i.spoke, Sandbox, RehearsalAccount(r.Rehearsal().Action), life)
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewRehearsalLease("tokenrequest", t.id, t.secret, t.expires), nil
+}
+
+// given is a token as the API server gave it.
+type given struct {
+	id, secret string
+	expires    time.Time
+}
+
+// token asks for a token of an account.
+func token(ctx context.Context, client rest.Interface, namespace, name string, life time.Duration) (*given, error) {
 	request := tokenRequest{APIVersion: "authentication.k8s.io/v1", Kind: "TokenRequest"}
 	request.Spec.ExpirationSeconds = int64(max(life, least).Seconds())
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := i.client.Post().AbsPath("api", "v1", "namespaces", Namespace, "serviceaccounts", name, "token").
+	raw, err := client.Post().AbsPath("api", "v1", "namespaces", namespace, "serviceaccounts", name, "token").
 		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").Body(body).Do(ctx).Raw()
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: a token for %s/%s: apply deploy/spoke with this action allowed: %w", credentials.ErrRefused, Namespace, name, err)
+		return nil, refused("a token for "+namespace+"/"+name, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("token for %s/%s: %w", Namespace, name, err)
+		return nil, fmt.Errorf("token for %s/%s: %w", namespace, name, err)
 	}
 	var answer tokenRequest
 	if err := json.Unmarshal(raw, &answer); err != nil || answer.Status.Token == "" {
-		return nil, fmt.Errorf("token for %s/%s: the API server's answer holds none", Namespace, name)
+		return nil, fmt.Errorf("token for %s/%s: the API server's answer holds none", namespace, name)
 	}
 	if given := time.Duration(answer.Spec.ExpirationSeconds) * time.Second; given < life {
 		return nil, fmt.Errorf("%w: the API server's tokens live %s, the action may take %s", credentials.ErrRefused, given, life)
 	}
 	id, err := tokenID(answer.Status.Token)
 	if err != nil {
-		return nil, fmt.Errorf("token for %s/%s: %w", Namespace, name, err)
+		return nil, fmt.Errorf("token for %s/%s: %w", namespace, name, err)
 	}
-	return credentials.NewLease("tokenrequest", id, answer.Status.Token, answer.Status.ExpirationTimestamp,
-		func(context.Context) error { return nil }), nil
+	return &given{id: id, secret: answer.Status.Token, expires: answer.Status.ExpirationTimestamp}, nil
+}
+
+// refused is a no of the API server to what deploy/spoke would have allowed.
+func refused(what string, err error) error {
+	return fmt.Errorf("%w: %s: apply deploy/spoke with this action allowed: %w", credentials.ErrRefused, what, err)
 }
 
 // tokenID is the token's own name (the claim jti), under which the API server's audit log knows it. No secret.

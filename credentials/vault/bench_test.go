@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-dev/writ/credentials/vault"
 	"github.com/writ-dev/writ/internal/world/worldtest"
 )
 
@@ -20,7 +21,7 @@ func BenchmarkIssue(b *testing.B) { benchmark(b, refill) }
 func BenchmarkIssueBackToBack(b *testing.B) { benchmark(b, 0) }
 
 func benchmark(b *testing.B, pause time.Duration) {
-	s := newScene(b, worldtest.Vault(b))
+	s := newStock(b, worldtest.Vault(b))
 	s.setup(b, "east")
 	i := s.spoke(b, "east")
 	v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
@@ -48,13 +49,57 @@ func benchmark(b *testing.B, pause time.Duration) {
 	b.ReportMetric(p50(revoking), "ms/revoke-p50")
 }
 
+// BenchmarkIssueJudgedBesideStock is what it adds that Vault judges the bundle itself: turn by turn, each at a mount of its own, when
+// neither engine is throttling itself. It may add a fifth.
+func BenchmarkIssueJudgedBesideStock(b *testing.B) {
+	s := newScene(b, worldtest.Vault(b))
+	s.setup(b, "east")
+	judged := s.spoke(b, "east")
+	s.stock = true
+	s.setup(b, "west")
+	stock := s.spoke(b, "west")
+	took := map[*vault.Issuer]*[2][]time.Duration{judged: {}, stock: {}}
+	cycle := func(i *vault.Issuer) {
+		v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
+		from := time.Now()
+		lease, err := i.Issue(b.Context(), v, life)
+		if err != nil {
+			b.Fatal(err)
+		}
+		issued := time.Now()
+		if err := lease.Revoke(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		took[i][0], took[i][1] = append(took[i][0], issued.Sub(from)), append(took[i][1], time.Since(issued))
+		rest(b.Context(), refill)
+	}
+	cycle(stock) // the first one logs in
+	cycle(judged)
+	*took[stock], *took[judged] = [2][]time.Duration{}, [2][]time.Duration{}
+	for b.Loop() {
+		cycle(stock)
+		cycle(judged)
+	}
+	b.ReportMetric(0, "ns/op") // it holds the pauses
+	for name, i := range map[string]*vault.Issuer{"judged": judged, "stock": stock} {
+		for n, what := range []string{"issue", "revoke"} {
+			b.ReportMetric(quantile(took[i][n], 50), "ms/"+name+"-"+what+"-p50")
+			b.ReportMetric(quantile(took[i][n], 99), "ms/"+name+"-"+what+"-p99")
+		}
+	}
+	b.ReportMetric(quantile(took[judged][0], 50)/quantile(took[stock][0], 50), "judged/stock")
+}
+
 func rest(ctx context.Context, pause time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, pause)
 	defer cancel()
 	<-ctx.Done()
 }
 
-func p50(all []time.Duration) float64 {
+func p50(all []time.Duration) float64 { return quantile(all, 50) }
+
+// quantile is in milliseconds.
+func quantile(all []time.Duration, percent int) float64 {
 	slices.Sort(all)
-	return float64(all[len(all)/2].Microseconds()) / 1000
+	return float64(all[min(len(all)-1, len(all)*percent/100)].Microseconds()) / 1000
 }

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"crypto/tls"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,6 +32,17 @@ type scene struct {
 	root  *api.Client
 	ca    *identity.CA
 	token string // of Vault's account in the cluster
+	stock bool
+	host  string // of the cluster's API server, as Vault reaches it
+	stood []any  // roles of east's engine that others left
+}
+
+// newStock is newScene with a Vault that does without Writ's auth method.
+func newStock(t testing.TB, server *worldvault.Server) *scene {
+	t.Helper()
+	s := newScene(t, server)
+	s.stock = true
+	return s
 }
 
 func newScene(t testing.TB, server *worldvault.Server) *scene {
@@ -43,12 +55,19 @@ func newScene(t testing.TB, server *worldvault.Server) *scene {
 	require.NoError(t, err)
 	s.token, err = s.Cluster.TokenFor(t.Context(), spoke.SystemNamespace, spoke.VaultAccount, time.Hour)
 	require.NoError(t, err)
+	s.host = s.Cluster.Server()
+	s.stood = s.roles(t, "east")
 	return s
 }
 
 func (s *scene) options(cluster string) vault.SetupOptions {
+	authority, err := os.ReadFile(s.vault.CACert())
+	if err != nil {
+		panic(err)
+	}
 	return vault.SetupOptions{Cluster: cluster, TrustDomain: domain.Name(), Authorities: s.ca.Authorities().PEM(),
-		KubernetesHost: s.Cluster.Server(), KubernetesCA: s.Cluster.CAPEM(), ServiceAccountToken: s.token}
+		KubernetesHost: s.host, KubernetesCA: s.Cluster.CAPEM(), ServiceAccountToken: s.token, Stock: s.stock,
+		TrustRoot: s.Fixture.Root.Bytes(), ClusterUID: s.Fixture.Audience.ClusterUID, Address: s.vault.Address(), CA: authority}
 }
 
 func (s *scene) setup(t testing.TB, clusters ...string) {
@@ -85,7 +104,7 @@ func (s *scene) issuer(t testing.TB, cluster string, who *identity.SVID) *vault.
 
 func (s *scene) issuerOf(t testing.TB, cluster string, certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) *vault.Issuer {
 	t.Helper()
-	i, err := vault.New(vault.Options{Address: s.vault.Address(), CAFile: s.vault.CACert(), Cluster: cluster, Certificate: certificate})
+	i, err := vault.New(vault.Options{Address: s.vault.Address(), CAFile: s.vault.CACert(), Cluster: cluster, Certificate: certificate, Stock: s.stock})
 	require.NoError(t, err)
 	return i
 }
@@ -95,15 +114,22 @@ func (s *scene) spoke(t testing.TB, cluster string) *vault.Issuer {
 	return s.issuer(t, cluster, svid(t, s.ca, clusterID(t, cluster)))
 }
 
-// roles are the names of the engine's roles of a cluster's mount.
-func (s *scene) roles(t testing.TB, cluster string) any {
+// roles are the names of the engine's roles of a cluster's mount, but for those that stood when the scene began: Vault is shared, and
+// what its own judge made is swept later.
+func (s *scene) roles(t testing.TB, cluster string) (names []any) {
 	t.Helper()
 	secret, err := s.root.Logical().ListWithContext(t.Context(), vault.Mount(cluster)+"/roles")
 	require.NoError(t, err)
 	if secret == nil {
 		return nil
 	}
-	return secret.Data["keys"]
+	listed, _ := secret.Data["keys"].([]any)
+	for _, name := range listed {
+		if !slices.Contains(s.stood, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // login is a client with the Vault token of a cluster's spoke, to try what the policy denies.

@@ -2,7 +2,9 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -11,7 +13,7 @@ import (
 )
 
 const (
-	// tokenLife is of a spoke's own Vault token. What the token has leased ends with it.
+	// tokenLife is of a spoke's own Vault token, where it logs in by its certificate. What the token has leased ends with it.
 	tokenLife = "30m"
 	// longest is of any credential of a cluster's mount, whatever a spoke asks for.
 	longest = "1h"
@@ -26,38 +28,152 @@ type SetupOptions struct {
 	KubernetesHost      string
 	KubernetesCA        []byte
 	ServiceAccountToken string
+
+	// TrustRoot is TUF root metadata, and ClusterUID the UID of the cluster's namespace kube-system: what Vault judges bundles by.
+	TrustRoot  []byte
+	ClusterUID string
+	// Address and CA (PEM) are how Vault's own nodes reach Vault; ServerName is the name in its certificate, if it is another.
+	Address    string
+	CA         []byte
+	ServerName string
+	// LoweredTo is the tier to which the cluster's own policy may lower what content demands: low, medium, or empty for not at all.
+	LoweredTo string
+
+	// Stock is for a Vault without Writ's auth method; BoundCIDRs are then where alone a spoke's token may be used from, empty for
+	// anywhere.
+	Stock      bool
+	BoundCIDRs []string
 }
 
-// Setup gives a cluster its own mount, policy and login in Vault, with the token of an administrator. Doing it again with the
+// Step is one thing that a set-up does.
+type Step struct {
+	Says string // for people; no secret
+	do   func(context.Context) error
+}
+
+// Setup gives a cluster its own mount, policies and login in Vault, with the token of an administrator. Doing it again with the
 // same options changes nothing; with others it replaces what was.
 func Setup(ctx context.Context, root *api.Client, o SetupOptions) error {
-	id, err := identityOf(o)
+	steps, err := Plan(ctx, root, o)
 	if err != nil {
-		return fmt.Errorf("vault setup: %w", err)
+		return err
 	}
-	if err := enable(ctx, root, o.Cluster); err != nil {
-		return fmt.Errorf("vault setup of %s: %w", o.Cluster, explain("mounting the engines", err))
-	}
-	mount, login := Mount(o.Cluster), loginName(o.Cluster)
-	for _, write := range []struct {
-		path string
-		data map[string]any
-	}{
-		{"sys/mounts/" + mount + "/tune", map[string]any{"max_lease_ttl": longest}},
-		{mount + "/config", map[string]any{"kubernetes_host": o.KubernetesHost, "kubernetes_ca_cert": string(o.KubernetesCA),
-			"service_account_jwt": o.ServiceAccountToken, "disable_local_ca_jwt": true}},
-		{"sys/policies/acl/" + login, map[string]any{"policy": policy(mount)}},
-		{"auth/cert/certs/" + login, map[string]any{"certificate": string(o.Authorities), "allowed_uri_sans": id,
-			"token_policies": login, "token_no_default_policy": true, "token_ttl": tokenLife, "token_max_ttl": tokenLife}},
-	} {
-		if _, err := root.Logical().WriteWithContext(ctx, write.path, write.data); err != nil {
-			return fmt.Errorf("vault setup of %s: %w", o.Cluster, explain("writing "+write.path, err))
+	return Do(ctx, o.Cluster, steps)
+}
+
+// Do takes the steps of a plan, and stops at the first that fails. Doing all of them again is no error.
+func Do(ctx context.Context, cluster string, steps []Step) error {
+	for _, s := range steps {
+		if err := s.do(ctx); err != nil {
+			return fmt.Errorf("vault setup of %s: %w", cluster, explain(s.Says, err))
 		}
 	}
 	return nil
 }
 
-// loginName is of a cluster's login, and of the policy that it gives.
+// Plan is what Setup would do now. It changes nothing.
+func Plan(ctx context.Context, root *api.Client, o SetupOptions) ([]Step, error) {
+	id, err := identityOf(o)
+	if err != nil {
+		return nil, fmt.Errorf("vault setup: %w", err)
+	}
+	p := planner{root: root}
+	if err := p.look(ctx); err != nil {
+		return nil, fmt.Errorf("vault setup of %s: %w", o.Cluster, explain("looking at what is mounted", err))
+	}
+	mount := Mount(o.Cluster)
+	if p.mounts[mount+"/"] == nil {
+		p.add("mount the Kubernetes engine at "+mount+"/", func(ctx context.Context) error {
+			return unless(root.Sys().MountWithContext(ctx, mount, &api.MountInput{Type: "kubernetes"}), taken)
+		})
+	}
+	p.write("bound every lease of "+mount+"/ by "+longest, "sys/mounts/"+mount+"/tune", map[string]any{"max_lease_ttl": longest})
+	p.write("point "+mount+"/ at "+o.KubernetesHost, mount+"/config", map[string]any{"kubernetes_host": o.KubernetesHost,
+		"kubernetes_ca_cert": string(o.KubernetesCA), "service_account_jwt": o.ServiceAccountToken, "disable_local_ca_jwt": true})
+	if o.Stock {
+		p.stock(o, id)
+	} else {
+		p.judged(o)
+	}
+	return p.steps, nil
+}
+
+// planner gathers steps.
+type planner struct {
+	root   *api.Client
+	mounts map[string]*api.MountOutput
+	auths  map[string]*api.MountOutput
+	steps  []Step
+}
+
+func (p *planner) look(ctx context.Context) (err error) {
+	if p.mounts, err = p.root.Sys().ListMountsWithContext(ctx); err == nil {
+		p.auths, err = p.root.Sys().ListAuthWithContext(ctx)
+	}
+	return err
+}
+
+func (p *planner) add(says string, do func(context.Context) error) {
+	p.steps = append(p.steps, Step{says, do})
+}
+
+func (p *planner) write(says, path string, data map[string]any) {
+	p.add(says, func(ctx context.Context) error {
+		_, err := p.root.Logical().WriteWithContext(ctx, path, data)
+		return err
+	})
+}
+
+func (p *planner) remove(says, path string) {
+	p.add(says, func(ctx context.Context) error {
+		_, err := p.root.Logical().DeleteWithContext(ctx, path)
+		return unless(err, absent)
+	})
+}
+
+func (p *planner) enable(path, kind string) {
+	if p.auths[path+"/"] != nil {
+		return
+	}
+	p.add("enable the auth method "+kind+" at "+path+"/", func(ctx context.Context) error {
+		err := unless(p.root.Sys().EnableAuthWithOptionsWithContext(ctx, path, &api.EnableAuthOptions{Type: kind}), taken)
+		if err != nil && kind == AuthPlugin {
+			return fmt.Errorf("%w: is the plugin in Vault's catalogue? See docs/vault.md, or set up with --stock", err)
+		}
+		return err
+	})
+}
+
+// judged has Vault judge each bundle itself. The login of a spoke by its certificate alone is taken away: it would be a way around.
+func (p *planner) judged(o SetupOptions) {
+	p.enable(AuthMount, AuthPlugin)
+	p.write("let the auth method make roles and grants of "+o.Cluster+": the policy "+HandsPolicy(o.Cluster), "sys/policies/acl/"+HandsPolicy(o.Cluster),
+		map[string]any{"policy": handsPolicy(o.Cluster)})
+	p.write("tell the auth method whom to believe: the trust root, the authorities of "+o.TrustDomain+", and Vault at "+o.Address, AuthPath+"config",
+		map[string]any{"trust_root": string(o.TrustRoot), "trust_domain": o.TrustDomain, "authorities": string(o.Authorities),
+			"vault_address": o.Address, "vault_ca": string(o.CA), "vault_server_name": o.ServerName})
+	p.write("pin the cluster "+o.Cluster+" to its UID "+o.ClusterUID, AuthPath+"clusters/"+o.Cluster,
+		map[string]any{"cluster_uid": o.ClusterUID, "mount": Mount(o.Cluster), "lowered_to": o.LoweredTo})
+	p.remove("take away the policy "+loginName(o.Cluster)+" of a login by certificate, if any", "sys/policies/acl/"+loginName(o.Cluster))
+	if p.auths["cert/"] != nil {
+		p.remove("take away the login cert/"+loginName(o.Cluster)+", if any", "auth/cert/certs/"+loginName(o.Cluster))
+	}
+}
+
+// stock has a spoke log in by its certificate alone.
+func (p *planner) stock(o SetupOptions, id string) {
+	login := loginName(o.Cluster)
+	p.enable("cert", "cert")
+	p.write("let a spoke make roles in "+Mount(o.Cluster)+"/: the policy "+login, "sys/policies/acl/"+login, map[string]any{"policy": policy(Mount(o.Cluster))})
+	p.write("let "+id+" log in at cert/"+login, "auth/cert/certs/"+login, map[string]any{"certificate": string(o.Authorities), "allowed_uri_sans": id,
+		"token_policies": login, "token_no_default_policy": true, "token_ttl": tokenLife, "token_max_ttl": tokenLife, "token_bound_cidrs": o.BoundCIDRs})
+	if p.auths[AuthMount+"/"] != nil {
+		p.remove("take away what the auth method knows of "+o.Cluster+", if anything", AuthPath+"clusters/"+o.Cluster)
+	}
+	p.remove("take away the policy "+HandsPolicy(o.Cluster)+", if any", "sys/policies/acl/"+HandsPolicy(o.Cluster))
+}
+
+// loginName is of a cluster's login by certificate, and of the policy that it gives.
 func loginName(cluster string) string { return "writ-" + cluster }
 
 var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -75,12 +191,9 @@ func identityOf(o SetupOptions) (string, error) {
 	return id.String(), err
 }
 
-// policy lets a spoke make roles of its bundles in its own mount, take a credential of each, and give it back. Parameters not
-// among those allowed cannot be sent: no binding beyond the namespace, no ClusterRole, no token of an account that exists.
-func policy(mount string) string {
-	return fmt.Sprintf(`path "%[1]s/roles/writ-*" {
-  capabilities = ["create", "update", "delete"]
-  allowed_parameters = {
+// roleParameters are what may be said of a role. Parameters not among those allowed cannot be sent: no ClusterRole, no token of an
+// account that exists, no binding beyond the namespace.
+const roleParameters = `  allowed_parameters = {
     "allowed_kubernetes_namespaces" = []
     "kubernetes_role_type"          = ["Role"]
     "generated_role_rules"          = []
@@ -88,7 +201,13 @@ func policy(mount string) string {
     "token_max_ttl"                 = []
     "extra_annotations"             = []
   }
-}
+`
+
+// policy lets a spoke make roles of its bundles in its own mount, take a credential of each, and give it back.
+func policy(mount string) string {
+	return fmt.Sprintf(`path "%[1]s/roles/writ-*" {
+  capabilities = ["create", "update", "delete"]
+%[2]s}
 path "%[1]s/creds/writ-*" {
   capabilities = ["create", "update"]
   allowed_parameters = { "kubernetes_namespace" = [], "ttl" = [] }
@@ -97,32 +216,59 @@ path "sys/leases/revoke" {
   capabilities = ["update"]
   allowed_parameters = { "lease_id" = ["%[1]s/creds/writ-*"], "sync" = [] }
 }
-`, mount)
+`, mount, roleParameters)
 }
 
-// enable mounts what is not mounted yet. Clusters may be set up at the same time.
-func enable(ctx context.Context, root *api.Client, cluster string) error {
-	mounts, err := root.Sys().ListMountsWithContext(ctx)
-	if err != nil {
-		return err
+// handsPolicy lets the auth method make the role and the grant of a bundle, and remove both. It issues nothing.
+func handsPolicy(cluster string) string {
+	return fmt.Sprintf(`path "%[1]s/roles/writ-*" {
+  capabilities = ["create", "update", "delete"]
+%[2]s}
+path "sys/policies/acl/%[3]s*" {
+  capabilities = ["create", "update", "delete"]
+}
+`, Mount(cluster), roleParameters, grantPrefix(cluster))
+}
+
+// unless drops an error that is none.
+func unless(err error, none func(error) bool) error {
+	if err != nil && none(err) {
+		return nil
 	}
-	if mounts[Mount(cluster)+"/"] == nil {
-		err := root.Sys().MountWithContext(ctx, Mount(cluster), &api.MountInput{Type: "kubernetes"})
-		if err != nil && !taken(err) {
-			return err
+	return err
+}
+
+// taken is Vault's word on a path that somebody else has mounted meanwhile: clusters may be set up at the same time.
+func taken(err error) bool { return strings.Contains(err.Error(), "path is already in use") }
+
+// Remove takes from a cluster all that Setup gave it, with the token of an administrator: first the policies, without which no
+// token for it can do anything, then its logins, its mount, and with the mount every credential that it issued. Removing what is
+// not there changes nothing.
+func Remove(ctx context.Context, root *api.Client, cluster string) error {
+	if !label.MatchString(cluster) {
+		return fmt.Errorf("vault remove: cluster name %q is not a DNS label", cluster)
+	}
+	policies, err := root.Sys().ListPoliciesWithContext(ctx)
+	if err != nil {
+		return fmt.Errorf("vault remove of %s: %w", cluster, explain("listing policies", err))
+	}
+	paths := []string{"sys/policies/acl/" + loginName(cluster), "sys/policies/acl/" + HandsPolicy(cluster)}
+	for _, name := range policies {
+		if strings.HasPrefix(name, grantPrefix(cluster)) {
+			paths = append(paths, "sys/policies/acl/"+name)
 		}
 	}
-	auths, err := root.Sys().ListAuthWithContext(ctx)
-	if err != nil {
-		return err
-	}
-	if auths["cert/"] == nil {
-		err = root.Sys().EnableAuthWithOptionsWithContext(ctx, "cert", &api.EnableAuthOptions{Type: "cert"})
-		if err != nil && !taken(err) {
-			return err
+	paths = append(paths, AuthPath+"clusters/"+cluster, "auth/cert/certs/"+loginName(cluster), "sys/mounts/"+Mount(cluster))
+	for _, path := range paths {
+		if _, err := root.Logical().DeleteWithContext(ctx, path); err != nil && !absent(err) {
+			return fmt.Errorf("vault remove of %s: %w", cluster, explain("deleting "+path, err))
 		}
 	}
 	return nil
 }
 
-func taken(err error) bool { return strings.Contains(err.Error(), "path is already in use") }
+// absent is Vault's word on an auth method that is not mounted.
+func absent(err error) bool {
+	var answer *api.ResponseError
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound
+}

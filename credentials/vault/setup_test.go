@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func TestSetupAgainChangesNothing(t *testing.T) {
-	s := newScene(t, worldtest.Vault(t))
+	s := newStock(t, worldtest.Vault(t))
 	s.setup(t, "east")
 	read := func() (out []map[string]any) {
 		for _, path := range []string{"kubernetes-east/config", "sys/policies/acl/writ-east", "auth/cert/certs/writ-east", "sys/mounts/kubernetes-east"} {
@@ -34,7 +35,7 @@ func TestSetupAgainChangesNothing(t *testing.T) {
 }
 
 func TestSetupRefusesNamesThatVaultReadsAsPatterns(t *testing.T) {
-	s := newScene(t, worldtest.Vault(t))
+	s := newStock(t, worldtest.Vault(t))
 	for name, change := range map[string]func(*vault.SetupOptions){
 		"any cluster":           func(o *vault.SetupOptions) { o.Cluster = "*" },
 		"clusters by prefix":    func(o *vault.SetupOptions) { o.Cluster = "eas*" },
@@ -57,7 +58,7 @@ func TestSetupRefusesNamesThatVaultReadsAsPatterns(t *testing.T) {
 // A spoke that was taken over has its Vault token. It can order roles for itself in its own mount, which Kubernetes bounds; it
 // can't reach anything else.
 func TestAVaultTokenOfASpokeReachesNothingElse(t *testing.T) {
-	s := newScene(t, worldtest.Vault(t))
+	s := newStock(t, worldtest.Vault(t))
 	s.setup(t, "east", "west")
 	lease, err := s.spoke(t, "east").Issue(t.Context(), s.Verified(t, "scale", s.Allowed, `{"replicas":4}`), life)
 	require.NoError(t, err)
@@ -112,7 +113,7 @@ func TestAVaultTokenOfASpokeReachesNothingElse(t *testing.T) {
 }
 
 func TestNoCredentialOutlivesTheMountsBound(t *testing.T) {
-	s := newScene(t, worldtest.Vault(t))
+	s := newStock(t, worldtest.Vault(t))
 	s.setup(t, "east")
 	east := s.login(t, "east")
 	_, err := east.Logical().WriteWithContext(t.Context(), "kubernetes-east/roles/writ-long", map[string]any{
@@ -127,4 +128,75 @@ func TestNoCredentialOutlivesTheMountsBound(t *testing.T) {
 	require.NoError(t, err)
 	_, err = east.Logical().DeleteWithContext(t.Context(), "kubernetes-east/roles/writ-long")
 	require.NoError(t, err)
+}
+
+// state is all that a set-up could have changed.
+func (s *scene) state(t *testing.T) map[string]any {
+	t.Helper()
+	mounts, err := s.root.Sys().ListMountsWithContext(t.Context())
+	require.NoError(t, err)
+	auths, err := s.root.Sys().ListAuthWithContext(t.Context())
+	require.NoError(t, err)
+	policies, err := s.root.Sys().ListPoliciesWithContext(t.Context())
+	require.NoError(t, err)
+	state := map[string]any{"policies": policies}
+	for path := range mounts {
+		state["mount "+path] = mounts[path].Config
+	}
+	for path := range auths {
+		state["auth "+path] = auths[path].Type
+	}
+	for _, path := range []string{"kubernetes-plan/config", vault.AuthPath + "clusters/plan", "auth/cert/certs/writ-plan"} {
+		secret, err := s.root.Logical().ReadWithContext(t.Context(), path)
+		var answer *api.ResponseError
+		if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+			continue
+		}
+		require.NoError(t, err)
+		if secret != nil {
+			state[path] = secret.Data
+		}
+	}
+	return state
+}
+
+func TestAPlanChangesNothingAndSaysNoSecret(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	before := s.state(t)
+	steps, err := vault.Plan(t.Context(), s.root, s.options("plan"))
+	require.NoError(t, err)
+	says := ""
+	for _, step := range steps {
+		says += step.Says + "\n"
+	}
+	require.Contains(t, says, "mount the Kubernetes engine at kubernetes-plan/")
+	require.Contains(t, says, "pin the cluster plan to its UID")
+	require.NotContains(t, says, s.token)
+	require.Equal(t, before, s.state(t))
+}
+
+// One way to issue takes the other away: a login by certificate would be a way around the judge.
+func TestSetupTakesTheOtherWayAway(t *testing.T) {
+	s := newStock(t, worldtest.Vault(t))
+	s.setup(t, "plan")
+	inspect := func() vault.ClusterState {
+		state, err := vault.Inspect(t.Context(), s.root, []string{"plan"})
+		require.NoError(t, err)
+		return state.Clusters["plan"]
+	}
+	host := s.Cluster.Server()
+	require.Equal(t, vault.ClusterState{Mounted: true, Host: host, Stock: true}, inspect())
+	s.stock = false
+	s.setup(t, "plan")
+	judged := s.state(t)
+	require.Equal(t, vault.ClusterState{Mounted: true, Host: host, Pinned: true, Hands: true}, inspect())
+	require.NotContains(t, judged["policies"], "writ-plan")
+	s.setup(t, "plan")
+	require.Equal(t, judged, s.state(t), "again changes nothing")
+	s.stock = true
+	s.setup(t, "plan")
+	require.Equal(t, vault.ClusterState{Mounted: true, Host: host, Stock: true}, inspect())
+	require.NoError(t, vault.Remove(t.Context(), s.root, "plan"))
+	require.Equal(t, vault.ClusterState{}, inspect())
+	require.NoError(t, vault.Remove(t.Context(), s.root, "plan"), "removing again is no error")
 }

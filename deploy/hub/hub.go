@@ -17,19 +17,22 @@ func CRDs() []byte { return join("crds") }
 func Manifests() []byte { return join("manifests") }
 
 // AgentClass returns the namespace, ServiceAccount and Role of an agent class: it may create action requests in its own
-// namespace, and nothing else.
+// namespace, and nothing else. The hub may ask for tokens of that account: it reasons for the class, under the class's name.
 func AgentClass(name string) []byte { return fmt.Appendf(nil, agentClass, name) }
 
 const agentClass = `apiVersion: v1
 kind: Namespace
 metadata:
   name: writ-agent-%[1]s
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
 ---
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: agent
   namespace: writ-agent-%[1]s
+automountServiceAccountToken: false
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -54,6 +57,31 @@ subjects:
   - kind: ServiceAccount
     name: agent
     namespace: writ-agent-%[1]s
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: writ-hub
+  namespace: writ-agent-%[1]s
+rules:
+  - apiGroups: [""]
+    resources: [serviceaccounts/token]
+    resourceNames: [agent]
+    verbs: [create]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: writ-hub
+  namespace: writ-agent-%[1]s
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: writ-hub
+subjects:
+  - kind: ServiceAccount
+    name: writ-hub
+    namespace: writ-system
 `
 
 func join(dir string) []byte {

@@ -70,6 +70,11 @@ func (w world) client(t *testing.T, kubeconfig string) client.Client {
 	return c
 }
 
+func (w world) apply(t *testing.T, text string) {
+	t.Helper()
+	require.NoError(t, apply.YAML(t.Context(), w.RESTConfig(), []byte(text)))
+}
+
 func (w world) as(t *testing.T, user string) client.Client {
 	t.Helper()
 	kubeconfig, err := w.KubeconfigFor(user, nil)

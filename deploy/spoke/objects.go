@@ -40,12 +40,12 @@ func namespaced(namespace, name string, to rbacv1.Subject, rules []rbacv1.Policy
 	}
 }
 
-// clusterWide is a ClusterRole and its binding for an account of Writ's own namespace, all called name.
-func clusterWide(name string, rules []rbacv1.PolicyRule) []runtime.Object {
+// everywhere is a ClusterRole and its binding, both called name.
+func everywhere(name string, to rbacv1.Subject, rules []rbacv1.PolicyRule) []runtime.Object {
 	meta := metav1.ObjectMeta{Name: name}
 	return []runtime.Object{
 		&rbacv1.ClusterRole{TypeMeta: kind(rbacVersion, "ClusterRole"), ObjectMeta: meta, Rules: rules},
 		&rbacv1.ClusterRoleBinding{TypeMeta: kind(rbacVersion, "ClusterRoleBinding"), ObjectMeta: meta,
-			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}, Subjects: []rbacv1.Subject{subject(name)}},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}, Subjects: []rbacv1.Subject{to}},
 	}
 }

@@ -6,6 +6,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,15 +47,21 @@ type Options struct {
 	Bin string // folder of writ, writ-hub and writ-spoke
 	// Clusters are the names of the workload clusters.
 	Clusters []string
+	// Bare has the workload clusters be API servers alone, without controllers and pods, for benchmarks of Writ itself.
+	Bare bool
 	// Vault has Vault issue the credentials; else the spokes' own API servers do.
 	Vault bool
 	// Fsync has etcd sync as in production, for benchmarks.
 	Fsync bool
 	// Hub and Spoke are variables for the environment of the programs, such as where to export traces.
 	Hub, Spoke []string
-	// PerMinute is the hub's rate limit; 0 is its default.
-	PerMinute int
-	Progress  io.Writer // hears of compiling; nil is silence
+	// Audited has the API servers write down who did what, see Requests.
+	Audited bool
+	// PerMinute is the hub's rate limit, and Queue how many bundles may wait for a cluster; 0 is its default.
+	PerMinute, Queue int
+	// Hardware are the public keys of approvers who hold the private ones in hardware; the others get files.
+	Hardware map[string]ssh.PublicKey
+	Progress io.Writer // hears of compiling; nil is silence
 	// Step is told of each thing done, and since when; nil is nobody.
 	Step func(since time.Time, format string, args ...any)
 }
@@ -68,8 +76,9 @@ type Fleet struct {
 	// Client is the administrator's client of the hub's API server.
 	Client client.WithWatch
 
-	mu        sync.Mutex // guards processes
+	mu        sync.Mutex // guards processes and health
 	processes map[string]*process.Process
+	health    map[string]string // host:port, by name
 	enrol     string
 	connect   string
 }
@@ -82,7 +91,8 @@ func Start(ctx context.Context, o Options) (f *Fleet, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	f = &Fleet{Options: o, Clusters: map[string]*cluster.Cluster{}, processes: map[string]*process.Process{}}
+	f = &Fleet{Options: o, Clusters: map[string]*cluster.Cluster{}, processes: map[string]*process.Process{},
+		health: map[string]string{}}
 	defer func() {
 		if err != nil {
 			f.Stop()
@@ -126,9 +136,13 @@ func (f *Fleet) startWorld(ctx context.Context) error {
 			return err
 		})
 	}
-	start("hub", cluster.Options{}, func(c *cluster.Cluster) { f.Hub = c })
+	audited, err := f.auditArgs()
+	if err != nil {
+		return err
+	}
+	start("hub", cluster.Options{APIServerArgs: audited("hub")}, func(c *cluster.Cluster) { f.Hub = c })
 	for _, name := range f.Options.Clusters {
-		start(name, cluster.Options{Workloads: true}, func(c *cluster.Cluster) { f.Clusters[name] = c })
+		start(name, cluster.Options{Workloads: !f.Bare, APIServerArgs: audited(name)}, func(c *cluster.Cluster) { f.Clusters[name] = c })
 	}
 	if f.Options.Vault {
 		group.Go(func() (err error) {
@@ -183,9 +197,12 @@ func (f *Fleet) prepareHub(ctx context.Context) error {
 func (f *Fleet) awaitAdmission(ctx context.Context) error {
 	probe := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "probe"}, Spec: v1alpha1.ActionRequestSpec{
 		Cluster: "none", Action: "none", Target: v1alpha1.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "none", Name: "none"}}}
+	rollout := &v1alpha1.Rollout{ObjectMeta: probe.ObjectMeta, Spec: v1alpha1.RolloutSpec{Pause: "0s", OnFailure: v1alpha1.FailureStop,
+		Request: v1alpha1.RequestTemplate{Action: "none", Target: probe.Spec.Target}, Waves: []v1alpha1.Wave{{Canary: new(int32(1))}},
+		Selector: v1alpha1.ClusterSelector{Names: []string{"none"}}}}
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startWithin, true, func(ctx context.Context) (bool, error) {
-		last = f.Client.Create(ctx, probe.DeepCopy(), client.DryRunAll)
+		last = errors.Join(f.Client.Create(ctx, probe.DeepCopy(), client.DryRunAll), f.Client.Create(ctx, rollout.DeepCopy(), client.DryRunAll))
 		return last == nil, nil
 	})
 	if err != nil {

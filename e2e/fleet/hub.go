@@ -45,42 +45,62 @@ func (f *Fleet) StartHub(ctx context.Context, env ...string) error {
 
 // configureHub makes the trust root with the operator's own command, and writes the hub's configuration.
 func (f *Fleet) configureHub(ctx context.Context) error {
-	if _, err := f.Writ(ctx, "trust", "init", "--dir", f.file("trust")); err != nil {
+	approvers, err := MakeApprovers(f.file("approvers"), f.Hardware)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Writ(ctx, append([]string{"trust", "init", "--dir", f.file("trust")}, approvers...)...); err != nil {
 		return err
 	}
 	hub, err := f.Hub.KubeconfigForServiceAccount(ctx, "writ-system", hubName, 24*time.Hour)
 	if err != nil {
 		return err
 	}
-	agent, err := f.Hub.KubeconfigForServiceAccount(ctx, "writ-agent-"+AgentClass, "agent", 24*time.Hour)
-	if err != nil {
-		return err
-	}
-	for _, address := range []*string{&f.enrol, &f.connect} {
+	var admission string
+	for _, address := range []*string{&f.enrol, &f.connect, &admission} {
 		port, err := process.FreePort()
 		if err != nil {
 			return err
 		}
 		*address = process.Loopback(port)
 	}
-	limits := ""
-	if f.PerMinute > 0 {
-		limits = fmt.Sprintf("limits:\n  perMinute: %d\n  queuePerCluster: 4096\n", f.PerMinute)
+	health, err := f.healthFor(hubName)
+	if err != nil {
+		return err
 	}
 	config := fmt.Sprintf(`trustDomain: %s
 dataDir: %s
 kubeconfig: %s
-listen: {enrol: %q, connect: %q}
-advertise: {enrol: %q, connect: %q}
+listen: {enrol: %q, connect: %q, admission: %q, health: %q}
+advertise: {enrol: %q, connect: %q, admission: %q}
 trustRoot: %s
 gatewayKey: %s
-%sreasoners:
+limits: {perMinute: %d, queuePerCluster: %d}
+reasoners:
   - agentClass: %s
-    kubeconfig: %s
     playbooks: %s
-`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, f.enrol, f.connect, f.file("trust", "root.json"), f.file("trust", "gateway.key"),
-		limits, AgentClass, agent, f.file("playbooks"))
+`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, admission, health, f.enrol, f.connect, admission, f.file("trust", "root.json"), f.file("trust", "gateway.key"),
+		f.PerMinute, f.Queue, AgentClass, f.file("playbooks"))
 	return os.WriteFile(f.file("hub.yaml"), []byte(config), 0o600)
+}
+
+// healthFor chooses where a program of ours answers for its health.
+func (f *Fleet) healthFor(name string) (string, error) {
+	port, err := process.FreePort()
+	if err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.health[name] = process.Loopback(port)
+	return f.health[name], nil
+}
+
+// Health is the URL where a program of ours answers for its health, without a path.
+func (f *Fleet) Health(name string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return "http://" + f.health[name]
 }
 
 // run starts one of our programs, in the place of the one that ran under the name before.
@@ -120,11 +140,15 @@ func (f *Fleet) Writ(ctx context.Context, args ...string) (string, error) {
 
 // WritAs runs the CLI with a kubeconfig.
 func (f *Fleet) WritAs(ctx context.Context, kubeconfig string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, filepath.Join(f.Bin, "writ"), args...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "WRIT_AUDIT_LOG="+f.AuditLog(), "WRIT_AUDIT_KEY="+f.AuditKey())
-	out, err := command.CombinedOutput()
+	out, err := f.writ(ctx, kubeconfig, args...).CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("writ %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return string(out), nil
+}
+
+func (f *Fleet) writ(ctx context.Context, kubeconfig string, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, filepath.Join(f.Bin, "writ"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "WRIT_AUDIT_LOG="+f.AuditLog(), "WRIT_AUDIT_KEY="+f.AuditKey())
+	return command
 }

@@ -6,7 +6,7 @@ kind: ActionPolicy
 metadata:
   name: shop
 spec:
-  match:
+  matchConstraints:
     actions: [scale, rollout-restart, rollback]
     clusters: ["*"]
     namespaces: [shop]

@@ -18,6 +18,11 @@ func (f *Fleet) As(user string, groups ...string) (client.WithWatch, error) {
 	if err != nil {
 		return nil, err
 	}
+	return f.At(path)
+}
+
+// At is a client of the hub's API server with a kubeconfig.
+func (f *Fleet) At(path string) (client.WithWatch, error) {
 	config, err := cluster.LoadKubeconfig(path)
 	if err != nil {
 		return nil, err

@@ -4,15 +4,20 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writ-dev/writ/api/v1alpha1"
-	"github.com/writ-dev/writ/credentials/vault"
 	deployspoke "github.com/writ-dev/writ/deploy/spoke"
 	"github.com/writ-dev/writ/internal/apply"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/world/process"
 )
+
+// Actions are what the workload clusters of a fleet have identities for.
+var Actions = []string{"scale", "rollout-restart", "rollback"}
 
 // localPolicy is what the admins of the workload clusters allow.
 const localPolicy = `rules:
@@ -21,27 +26,46 @@ const localPolicy = `rules:
     maxTier: medium
   - actions: [scale]
     namespaces: [shop]
-    maxTier: medium
+    maxTier: high
     maxReplicas: 50
 `
 
 // join registers a cluster, installs the spoke's rights in it, and starts the spoke.
 func (f *Fleet) join(ctx context.Context, name string) error {
 	from := time.Now()
-	if _, err := f.Writ(ctx, "cluster", "register", name, "-f", f.file(name+".join")); err != nil {
+	c := f.Clusters[name]
+	if _, err := f.Writ(ctx, "cluster", "register", name, "--workload", c.Kubeconfig(), "--print", "-f", f.JoinFile(name)); err != nil {
 		return err
 	}
-	c := f.Clusters[name]
 	if err := apply.YAML(ctx, c.RESTConfig(), []byte(workloadManifests)); err != nil {
 		return err
 	}
-	manifests, err := deployspoke.Manifests(deployspoke.Options{Namespaces: []string{Namespace}, Vault: f.Vault != nil})
+	manifests, err := deployspoke.Manifests(deployspoke.Options{Namespaces: []string{Namespace}, Actions: Actions, Vault: f.Vault != nil})
 	if err != nil {
 		return err
 	}
 	if err := apply.YAML(ctx, c.RESTConfig(), manifests); err != nil {
 		return err
 	}
+	if err := f.Configure(ctx, name); err != nil {
+		return err
+	}
+	if err := f.StartSpoke(ctx, name); err != nil {
+		return err
+	}
+	f.Step(from, "cluster %s registered, its spoke enrolled and connected", name)
+	return nil
+}
+
+// JoinFile is where the spoke of a cluster looks for its join file.
+func (f *Fleet) JoinFile(name string) string { return f.file(name + ".join") }
+
+// StateDir is where the spoke of a cluster keeps its identity and its journal.
+func (f *Fleet) StateDir(name string) string { return f.file("spoke-" + name) }
+
+// Configure writes what the spoke of a cluster is started with; its manifests must have been applied there.
+func (f *Fleet) Configure(ctx context.Context, name string) error {
+	c := f.Clusters[name]
 	kubeconfig, err := c.KubeconfigForServiceAccount(ctx, "writ-system", "writ-spoke", 24*time.Hour)
 	if err != nil {
 		return err
@@ -56,34 +80,35 @@ func (f *Fleet) join(ctx context.Context, name string) error {
 	if err := os.WriteFile(f.file(name+".policy.yaml"), []byte(localPolicy), 0o600); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("stateDir: %s\njoin: %s\nkubeconfig: %s\nlocalPolicy: %s\n%s", f.file("spoke-"+name), f.file(name+".join"),
-		kubeconfig, f.file(name+".policy.yaml"), credentials)
-	if err := os.WriteFile(f.file("spoke-"+name+".yaml"), []byte(config), 0o600); err != nil {
+	health, err := f.healthFor(spokeName(name))
+	if err != nil {
 		return err
 	}
-	if err := f.StartSpoke(ctx, name); err != nil {
+	if err := f.GiveAccountToken(ctx, name); err != nil {
 		return err
 	}
-	f.Step(from, "cluster %s registered, its spoke enrolled and connected", name)
-	return nil
+	config := fmt.Sprintf("stateDir: %s\njoin: %s\naccountToken: %s\nkubeconfig: %s\nlocalPolicy: %s\nhealth: %q\n%s", f.StateDir(name), f.JoinFile(name),
+		f.file(name+".token"), kubeconfig, f.file(name+".policy.yaml"), health, credentials)
+	return os.WriteFile(f.file("spoke-"+name+".yaml"), []byte(config), 0o600)
+}
+
+// GiveAccountToken does for a spoke what the kubelet does for a pod: it gives it a fresh token of its ServiceAccount, for enrolling.
+func (f *Fleet) GiveAccountToken(ctx context.Context, name string) error {
+	token, err := f.Clusters[name].TokenFor(ctx, deployspoke.SystemNamespace, deployspoke.SpokeAccount, 10*time.Minute, identity.EnrolAudience)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(f.file(name+".token"), []byte(token), 0o600)
 }
 
 // setUpVault gives Vault one mount, one policy and one login for a cluster.
 func (f *Fleet) setUpVault(ctx context.Context, name string) error {
-	root, err := f.Vault.Client(f.Vault.RootToken())
-	if err != nil {
-		return err
+	command := f.writ(ctx, f.Hub.Kubeconfig(), "vault", "setup", name, "--workload", f.Clusters[name].Kubeconfig())
+	command.Env = append(command.Env, "VAULT_ADDR="+f.Vault.Address(), "VAULT_CACERT="+f.Vault.CACert(), "VAULT_TOKEN="+f.Vault.RootToken())
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("writ vault setup %s: %w: %s", name, err, strings.TrimSpace(string(out)))
 	}
-	token, err := f.Clusters[name].TokenFor(ctx, "writ-system", "writ-vault", 24*time.Hour)
-	if err != nil {
-		return err
-	}
-	authorities, err := os.ReadFile(f.file("hub", "ca", "ca.crt"))
-	if err != nil {
-		return err
-	}
-	return vault.Setup(ctx, root, vault.SetupOptions{Cluster: name, TrustDomain: TrustDomain, Authorities: authorities,
-		KubernetesHost: f.Clusters[name].Server(), KubernetesCA: f.Clusters[name].CAPEM(), ServiceAccountToken: token})
+	return nil
 }
 
 func spokeName(cluster string) string { return "writ-spoke-" + cluster }
@@ -91,7 +116,7 @@ func spokeName(cluster string) string { return "writ-spoke-" + cluster }
 // StartSpoke starts the spoke of a cluster with its state as it is, and returns once the hub sees it connected.
 func (f *Fleet) StartSpoke(ctx context.Context, name string, env ...string) error {
 	began := time.Now().Add(-time.Second).Truncate(time.Second)
-	p, err := f.run(spokeName(name), []string{"--config", f.file("spoke-" + name + ".yaml")}, append(f.Spoke, env...))
+	p, err := f.LaunchSpoke(name, env...)
 	if err != nil {
 		return err
 	}
@@ -105,6 +130,11 @@ func (f *Fleet) StartSpoke(ctx context.Context, name string, env ...string) erro
 		}
 		return nil
 	})
+}
+
+// LaunchSpoke is StartSpoke without waiting.
+func (f *Fleet) LaunchSpoke(name string, env ...string) (*process.Process, error) {
+	return f.run(spokeName(name), []string{"--config", f.file("spoke-" + name + ".yaml")}, append(f.Spoke, env...))
 }
 
 // KillSpoke ends a spoke as kill -9 does.

@@ -10,40 +10,43 @@ import (
 	"github.com/writ-dev/writ/api/auditlog"
 )
 
-// pending is an entry that somebody waits for.
+// pending are entries that somebody waits for.
 type pending struct {
-	raw    []byte
+	raw    [][]byte
 	result chan result // of capacity 1: the writer never waits
 }
 
 type result struct {
-	index uint64
-	err   error
+	indices []uint64
+	err     error
 }
 
-// Append puts an entry on the log and returns its index once it is durable: its bytes, the tree's hashes over them and the
-// new size are each fsynced, in this order.
+// Append puts entries on the log and returns their indices once all are durable: their bytes, the tree's hashes over them and
+// the new size are each fsynced, in this order, once for all of them.
 //
-// An entry that is too large or not valid is refused before anything is written. After any other error the entry may be on
-// the log nevertheless: append it again, twice is no harm.
-func (l *Log) Append(ctx context.Context, entry auditlog.Entry) (uint64, error) {
-	raw, err := auditlog.Encode(entry)
-	if err != nil {
-		return 0, err
+// An entry that is too large or not valid is refused before anything is written. After any other error entries may be on the
+// log nevertheless: append them again, twice is no harm.
+func (l *Log) Append(ctx context.Context, entries ...auditlog.Entry) ([]uint64, error) {
+	p := pending{raw: make([][]byte, len(entries)), result: make(chan result, 1)}
+	for i, entry := range entries {
+		raw, err := auditlog.Encode(entry)
+		if err != nil {
+			return nil, err
+		}
+		p.raw[i] = raw
 	}
-	p := pending{raw: raw, result: make(chan result, 1)}
 	select {
 	case l.queue <- p:
 	case <-l.closing:
-		return 0, ErrClosed
+		return nil, ErrClosed
 	case <-ctx.Done():
-		return 0, fmt.Errorf("appending to the audit log: %w", ctx.Err())
+		return nil, fmt.Errorf("appending to the audit log: %w", ctx.Err())
 	}
 	select {
 	case r := <-p.result:
-		return r.index, r.err
+		return r.indices, r.err
 	case <-ctx.Done():
-		return 0, fmt.Errorf("appending to the audit log: %w", ctx.Err())
+		return nil, fmt.Errorf("appending to the audit log: %w", ctx.Err())
 	}
 }
 
@@ -56,7 +59,7 @@ func (l *Log) write() {
 		case <-l.closing:
 			return
 		case first := <-l.queue:
-			batch := l.drain(append(make([]pending, 0, maxBatch), first))
+			batch := l.drain([]pending{first})
 			if !healthy {
 				healthy = l.heal(batch)
 			}
@@ -88,21 +91,23 @@ func (l *Log) drain(batch []pending) []pending {
 // commit writes a batch and tells those who wait. It returns false if anything failed.
 func (l *Log) commit(batch []pending) (ok bool) {
 	ctx := context.Background() // a batch is finished, whoever has gone away meanwhile
-	entries := make([]*tessera.Entry, len(batch))
+	futures := make([][]tessera.IndexFuture, len(batch))
 	for i, p := range batch {
-		entries[i] = tessera.NewEntry(p.raw)
-	}
-	futures := make([]tessera.IndexFuture, len(batch))
-	for i, e := range entries {
-		futures[i] = l.appender.Add(ctx, e)
+		for _, raw := range p.raw {
+			futures[i] = append(futures[i], l.appender.Add(ctx, tessera.NewEntry(raw)))
+		}
 	}
 	ok = true
-	for i, future := range futures {
-		index, err := future()
-		if err != nil {
-			ok, err = false, fmt.Errorf("appending to the audit log: %w", err)
+	for i, p := range batch {
+		var r result
+		for _, future := range futures[i] {
+			index, err := future()
+			if err != nil {
+				ok, r.err = false, fmt.Errorf("appending to the audit log: %w", err)
+			}
+			r.indices = append(r.indices, index.Index)
 		}
-		batch[i].result <- result{index.Index, err}
+		p.result <- r
 	}
 	return ok
 }

@@ -46,11 +46,11 @@ func appendForever(dir string) {
 					Type: auditlog.TypeRefusal, Time: auditlogtest.Noon, Request: auditlogtest.Request(name),
 					Refusal: &auditlog.Refusal{Step: "judge", Reason: "NoPolicy"},
 				}
-				index, err := l.Append(context.Background(), e)
+				indices, err := l.Append(context.Background(), e)
 				if err != nil {
 					panic(err)
 				}
-				fmt.Printf("%d %s\n", index, name)
+				fmt.Printf("%d %s\n", indices[0], name)
 			}
 		}()
 	}

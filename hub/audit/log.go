@@ -108,6 +108,9 @@ func (l *Log) Checkpoint() ([]byte, error) {
 	return os.ReadFile(filepath.Join(l.dir, auditlog.CheckpointFile))
 }
 
+// Size is how many entries are on the log.
+func (l *Log) Size(ctx context.Context) (uint64, error) { return l.reader.IntegratedSize(ctx) }
+
 // InclusionProof proves that the entry at index is in the log, waiting for a checkpoint that covers it.
 func (l *Log) InclusionProof(ctx context.Context, index uint64) (auditlog.Inclusion, error) {
 	checkpoint, err := l.awaitCheckpoint(ctx, index+1)

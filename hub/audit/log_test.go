@@ -44,9 +44,9 @@ func TestAppendCloseVerify(t *testing.T) {
 	dir, spoke := t.TempDir(), auditlogtest.NewSpoke(t, "east")
 	l := open(t, dir)
 	for i, e := range spoke.Life() {
-		index, err := l.Append(t.Context(), e)
+		indices, err := l.Append(t.Context(), e)
 		require.NoError(t, err)
-		require.EqualValues(t, i, index)
+		require.Equal(t, []uint64{uint64(i)}, indices)
 	}
 	require.NoError(t, l.Close(t.Context()))
 	require.EqualValues(t, 10, verified(t, dir, 10).Checkpoint.Size, "the last checkpoint covers all")
@@ -54,19 +54,20 @@ func TestAppendCloseVerify(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 
 	again := open(t, dir)
-	index, err := again.Append(t.Context(), spoke.Enrolment())
+	indices, err := again.Append(t.Context(), spoke.Enrolment(), spoke.Enrolment())
 	require.NoError(t, err)
-	require.EqualValues(t, 10, index)
+	require.Equal(t, []uint64{10, 11}, indices)
 }
 
 func TestAppendRefusesBeforeWriting(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
-	e := auditlogtest.NewSpoke(t, "east").Refusal("wild", "")
+	spoke := auditlogtest.NewSpoke(t, "east")
+	e := spoke.Refusal("wild", "")
 	e.Refusal.Detail = strings.Repeat("x", auditlog.MaxEntry)
 	_, err := l.Append(t.Context(), e)
 	require.ErrorIs(t, err, auditlog.ErrTooLarge)
-	_, err = l.Append(t.Context(), auditlog.Entry{})
+	_, err = l.Append(t.Context(), spoke.Enrolment(), auditlog.Entry{}) // all or nothing
 	require.ErrorIs(t, err, auditlog.ErrInvalid)
 	require.NoError(t, l.Close(t.Context()))
 	verified(t, dir, 0)
@@ -76,9 +77,9 @@ func TestInclusionProof(t *testing.T) {
 	dir, spoke := t.TempDir(), auditlogtest.NewSpoke(t, "east")
 	l := open(t, dir)
 	for _, e := range spoke.Life() {
-		index, err := l.Append(t.Context(), e)
+		indices, err := l.Append(t.Context(), e)
 		require.NoError(t, err)
-		proof, err := l.InclusionProof(t.Context(), index)
+		proof, err := l.InclusionProof(t.Context(), indices[0])
 		require.NoError(t, err)
 		raw, err := auditlog.Encode(e)
 		require.NoError(t, err)

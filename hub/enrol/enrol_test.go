@@ -9,6 +9,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -27,9 +29,13 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/capability"
+	"github.com/writ-dev/writ/api/v1alpha1"
 	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/hub/enrol/enroltest"
 	"github.com/writ-dev/writ/hub/store"
 	"github.com/writ-dev/writ/hub/store/badgerstore"
 	"github.com/writ-dev/writ/internal/identity"
@@ -46,6 +52,7 @@ type world struct {
 	mu       sync.Mutex
 	now      time.Time
 	recorded []Enrolment
+	revoked  []string
 	fault    error
 }
 
@@ -54,6 +61,24 @@ func (w *world) RecordEnrolment(_ context.Context, e Enrolment) error {
 	defer w.mu.Unlock()
 	if w.fault == nil {
 		w.recorded = append(w.recorded, e)
+	}
+	return w.fault
+}
+
+func (w *world) RecordReset(_ context.Context, cluster string, epoch uint64, _ []byte, at time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fault == nil {
+		w.recorded = append(w.recorded, Enrolment{Cluster: cluster, Epoch: epoch, At: at})
+	}
+	return w.fault
+}
+
+func (w *world) RecordRevocation(_ context.Context, cluster, reason string, at time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fault == nil {
+		w.revoked = append(w.revoked, cluster+": "+reason)
 	}
 	return w.fault
 }
@@ -92,9 +117,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+func stampOf(at time.Time) metav1.Time { return metav1.NewTime(at) }
+
+func hash(token string) string { d := sha256.Sum256([]byte(token)); return hex.EncodeToString(d[:]) }
+
 func (w *world) register(t *testing.T, name, token string) {
-	digest := sha256.Sum256([]byte(token))
-	require.NoError(t, w.Register(t.Context(), name, hex.EncodeToString(digest[:]), w.clock()))
+	require.NoError(t, w.Register(t.Context(), name, spec(t, name, token, w.clock())))
 }
 
 // all is the whole content of the store, for tests that nothing was written.
@@ -122,7 +150,7 @@ func (s spoke) request(t *testing.T, cluster, token string) *writv1.EnrolRequest
 	require.NoError(t, err)
 	receipt, err := x509.MarshalPKIXPublicKey(s.receipt.Public())
 	require.NoError(t, err)
-	return &writv1.EnrolRequest{Cluster: cluster, Token: token, Csr: csr, ClusterUid: "uid-of-" + cluster, ReceiptKey: receipt,
+	return &writv1.EnrolRequest{Cluster: cluster, Token: token, Csr: csr, ClusterUid: "uid-of-" + cluster, ReceiptKey: receipt, AccountToken: workload().Token(enroltest.Claims()),
 		Version: &writv1.Version{Capability: capability.Current, Release: "v0"}}
 }
 
@@ -176,6 +204,10 @@ func TestRefusalsWriteNothing(t *testing.T) {
 	w.register(t, "old", "t-old")
 	w.turn(TokenLife + time.Second)
 	w.register(t, "east", "t-east")
+	again := spec(t, "used", "t-twin", w.clock()) // the cluster that has joined, under another name
+	require.NoError(t, w.Register(t.Context(), "twin", again))
+	twin := newSpoke(t).request(t, "twin", "t-twin")
+	twin.ClusterUid = "uid-of-used"
 	before := w.all(t)
 	with := func(change func(*writv1.EnrolRequest)) *writv1.EnrolRequest {
 		request := newSpoke(t).request(t, "east", "t-east")
@@ -196,7 +228,8 @@ func TestRefusalsWriteNothing(t *testing.T) {
 		"long name":       {newSpoke(t).request(t, string(bytes.Repeat([]byte("a"), 2000)), "t"), codes.Unauthenticated, "TokenWrong", nil},
 		"used token":      {newSpoke(t).request(t, "used", "t-used"), codes.FailedPrecondition, "TokenUsed", nil},
 		"expired token":   {newSpoke(t).request(t, "old", "t-old"), codes.FailedPrecondition, "TokenExpired", nil},
-		"UID in use":      {with(func(r *writv1.EnrolRequest) { r.ClusterUid = "uid-of-used" }), codes.AlreadyExists, "ClusterUIDInUse", nil},
+		"UID in use":      {twin, codes.AlreadyExists, "ClusterUIDInUse", nil},
+		"another UID":     {with(func(r *writv1.EnrolRequest) { r.ClusterUid = "uid-of-used" }), codes.PermissionDenied, "ClusterUIDMismatch", nil},
 		"no UID":          {with(func(r *writv1.EnrolRequest) { r.ClusterUid = "" }), codes.InvalidArgument, "KeyUnacceptable", nil},
 		"no CSR":          {with(func(r *writv1.EnrolRequest) { r.Csr = nil }), codes.InvalidArgument, "KeyUnacceptable", nil},
 		"unsigned CSR":    {with(func(r *writv1.EnrolRequest) { r.Csr[len(r.Csr)-1] ^= 1 }), codes.InvalidArgument, "KeyUnacceptable", nil},
@@ -267,7 +300,11 @@ func TestAForgedNameInTheRequestIsIgnored(t *testing.T) {
 	s := newSpoke(t)
 	forged, err := url.Parse("spiffe://writ.test/cluster/west")
 	require.NoError(t, err)
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{URIs: []*url.URL{forged}, DNSNames: []string{"hub.writ.test"}}, s.key)
+	hub, err := url.Parse("spiffe://writ.test/hub")
+	require.NoError(t, err)
+	isCA := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 0x03, 0x01, 0x01, 0xff}} // basicConstraints: CA
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "west", SerialNumber: "7"},
+		URIs: []*url.URL{forged, hub}, DNSNames: []string{"hub.writ.test"}, ExtraExtensions: []pkix.Extension{isCA}}, s.key)
 	require.NoError(t, err)
 	request := s.request(t, "east", "secret")
 	request.Csr = csr
@@ -280,6 +317,9 @@ func TestAForgedNameInTheRequestIsIgnored(t *testing.T) {
 		require.Len(t, leaf.URIs, 1)
 		require.Equal(t, "spiffe://writ.test/cluster/east", leaf.URIs[0].String())
 		require.Empty(t, leaf.DNSNames)
+		require.False(t, leaf.IsCA)
+		require.Equal(t, "east", leaf.Subject.CommonName)
+		require.Equal(t, "1", identity.EnrolmentOf(leaf))
 		require.True(t, s.key.Public().(*ecdsa.PublicKey).Equal(leaf.PublicKey))
 	}
 }
@@ -305,11 +345,10 @@ func TestNobodyIsLetInBeforeItIsInTheAuditLog(t *testing.T) {
 
 func TestRegistration(t *testing.T) {
 	w := newWorld(t)
-	hash := func(token string) string { d := sha256.Sum256([]byte(token)); return hex.EncodeToString(d[:]) }
 	for _, err := range []error{
-		w.Register(t.Context(), "a.b", hash("x"), w.clock()),
-		w.Register(t.Context(), "east", "abc", w.clock()),
-		w.Register(t.Context(), "east", hash("x"), w.clock().Add(time.Hour)),
+		w.Register(t.Context(), "a.b", spec(t, "east", "x", w.clock())),
+		w.Register(t.Context(), "east", v1alpha1.ClusterSpec{Join: v1alpha1.JoinToken{SHA256: "abc", IssuedAt: stampOf(w.clock())}}),
+		w.Register(t.Context(), "east", spec(t, "east", "x", w.clock().Add(time.Hour))),
 	} {
 		require.ErrorIs(t, err, ErrRegistration)
 	}
@@ -321,7 +360,7 @@ func TestRegistration(t *testing.T) {
 	response, err := w.client.Enrol(t.Context(), newSpoke(t).request(t, "east", "second"))
 	require.NoError(t, err)
 	w.register(t, "east", "second") // the same again, as after a restart of the hub
-	require.ErrorIs(t, w.Register(t.Context(), "east", hash("third"), w.clock()), ErrRegistration)
+	require.ErrorIs(t, w.Register(t.Context(), "east", spec(t, "east", "third", w.clock())), ErrRegistration)
 	leaf := leafOf(t, response.GetChain())
 
 	require.NoError(t, w.Forget(t.Context(), "east"))
@@ -334,6 +373,12 @@ func TestRegistration(t *testing.T) {
 	w.register(t, "east", "fourth")
 	response, err = w.client.Enrol(t.Context(), newSpoke(t).request(t, "east", "fourth"))
 	require.NoError(t, err)
+	_, ok, err = w.Authorise(t.Context(), leaf)
+	require.NoError(t, err)
+	require.False(t, ok, "the SVID of before has the same ID, and is not over yet")
+	_, ok, err = w.Authorise(t.Context(), leafOf(t, response.GetChain()))
+	require.NoError(t, err)
+	require.True(t, ok)
 	require.Equal(t, uint64(2), response.GetHead().GetEpoch(), "a name never uses an epoch twice")
 }
 
@@ -403,4 +448,122 @@ func TestARegistrationNotYetTakenInIsLookedFor(t *testing.T) {
 	_, err = w.client.Enrol(t.Context(), newSpoke(t).request(t, "west", "guessed"))
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
 	require.Equal(t, 2, asked)
+}
+
+// A reset raises the epochs of those it names, is on the audit log before it counts, and can be said again.
+func TestEpochReset(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"east", "west"} {
+		w.register(t, name, "t-"+name)
+		_, err := w.client.Enrol(t.Context(), newSpoke(t).request(t, name, "t-"+name))
+		require.NoError(t, err)
+	}
+	w.register(t, "south", "t-south") // has not joined
+	before := w.all(t)
+	reset := bundle.EpochReset{TrustDomain: domain.Name(), Cluster: "east", Epoch: 4}
+	foreign := reset
+	foreign.TrustDomain = "other.test"
+	unknown := reset
+	unknown.Cluster = "south"
+	for _, r := range []bundle.EpochReset{foreign, unknown} {
+		_, err := w.ResetEpoch(t.Context(), r, []byte(`{}`))
+		require.Error(t, err)
+	}
+	w.fault = errors.New("the disk is full")
+	_, err := w.ResetEpoch(t.Context(), reset, []byte(`{}`))
+	require.ErrorContains(t, err, "audit log")
+	require.Equal(t, before, w.all(t))
+	w.fault = nil
+
+	names, err := w.ResetEpoch(t.Context(), reset, []byte(`{"of":"east"}`))
+	require.NoError(t, err)
+	require.Equal(t, []string{"east"}, names)
+	reset.Cluster, reset.Epoch = bundle.EveryCluster, 3
+	names, err = w.ResetEpoch(t.Context(), reset, []byte(`{"of":"all"}`))
+	require.NoError(t, err)
+	require.Equal(t, []string{"west"}, names, "who is further stays")
+	names, err = w.ResetEpoch(t.Context(), reset, []byte(`{"of":"all"}`))
+	require.NoError(t, err)
+	require.Empty(t, names)
+	for name, epoch := range map[string]uint64{"east": 4, "west": 3} {
+		c, ok, err := w.Get(t.Context(), name)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, epoch, c.Epoch)
+		require.NotNil(t, c.Reset)
+	}
+	require.Len(t, w.recorded, 4)
+}
+
+// A revoked identity opens nothing any more, whatever is shown for it, also while the audit log cannot be written.
+func TestRevoke(t *testing.T) {
+	w := newWorld(t)
+	var ended []string
+	w.Ended = func(cluster string) { ended = append(ended, cluster) }
+	w.register(t, "east", "secret")
+	s := newSpoke(t)
+	request := s.request(t, "east", "secret")
+	response, err := w.client.Enrol(t.Context(), request)
+	require.NoError(t, err)
+	leaf := leafOf(t, response.GetChain())
+	refused := func() {
+		t.Helper()
+		_, ok, err := w.Authorise(t.Context(), leaf)
+		require.NoError(t, err)
+		require.False(t, ok)
+		_, err = w.Renew(t.Context(), "east", &writv1.RenewRequest{Csr: request.GetCsr(), Version: request.GetVersion()})
+		require.Equal(t, codes.Unauthenticated, status.Code(err))
+		at := w.clock()
+		_, err = w.client.Return(t.Context(), &writv1.ReturnRequest{Cluster: "east", Csr: request.GetCsr(), At: timestamppb.New(at), Version: request.GetVersion(),
+			Signature: ed25519.Sign(s.receipt, identity.ReturnProof("east", at, request.GetCsr()))})
+		require.ErrorContains(t, err, "ProofWrong")
+		_, err = w.client.Enrol(t.Context(), request)
+		require.ErrorContains(t, err, "ClusterRevoked")
+		live, err := w.List(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, live)
+	}
+
+	w.fault = errors.New("the disk is full")
+	require.ErrorContains(t, w.Revoke(t.Context(), "east", "stolen"), "not on the audit log yet")
+	require.Equal(t, []string{"east"}, ended)
+	refused()
+	w.fault = nil
+	require.NoError(t, w.Revoke(t.Context(), "east", "another reason"))
+	require.NoError(t, w.Revoke(t.Context(), "east", "stolen"))
+	require.Equal(t, []string{"east: stolen"}, w.revoked, "once, as it was said first")
+	refused()
+	w.register(t, "east", "secret") // what the object says has not changed
+	require.ErrorIs(t, w.Register(t.Context(), "east", spec(t, "east", "another", w.clock())), ErrRegistration)
+	refused()
+
+	require.NoError(t, w.Forget(t.Context(), "east"))
+	w.register(t, "east", "another")
+	w.turn(time.Minute)
+	_, err = w.client.Enrol(t.Context(), request)
+	require.ErrorContains(t, err, "TokenWrong", "the spoke of before")
+	_, ok, err := w.Authorise(t.Context(), leaf)
+	require.NoError(t, err)
+	require.False(t, ok)
+	_, err = w.client.Enrol(t.Context(), newSpoke(t).request(t, "east", "another"))
+	require.NoError(t, err, "its UID is free as well")
+}
+
+// Deleting a cluster ends its identity as revoking does, and is on the audit log.
+func TestForgettingRevokes(t *testing.T) {
+	w := newWorld(t)
+	w.register(t, "pending", "p")
+	w.register(t, "east", "secret")
+	_, err := w.client.Enrol(t.Context(), newSpoke(t).request(t, "east", "secret"))
+	require.NoError(t, err)
+	known, err := w.Known(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"east", "pending"}, known)
+	for _, name := range []string{"east", "east", "pending", "nobody"} {
+		require.NoError(t, w.Forget(t.Context(), name))
+	}
+	require.Equal(t, []string{"east: the cluster was deleted"}, w.revoked)
+	known, err = w.Known(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, known)
 }

@@ -18,8 +18,11 @@ import (
 // uidShape is what a namespace's UID looks like.
 var uidShape = regexp.MustCompile(`^[0-9A-Za-z-]{8,64}$`)
 
+// acceptWithin is how long a spoke that proved itself may wait to be accepted, from its claim.
+const acceptWithin = 24 * time.Hour
+
 // judge says whether a spoke may have the record's identity, and what it brought. It is pure. The token comes first: whoever
-// has not got it learns nothing else.
+// has not got it learns nothing else. Then comes the second factor: whoever has not got that burns nothing.
 func judge(c Cluster, request *writv1.EnrolRequest, now time.Time) (*Claim, *refusal) {
 	if !tokenMatches(c, request.GetToken()) {
 		if c.TokenHash == "" {
@@ -27,19 +30,36 @@ func judge(c Cluster, request *writv1.EnrolRequest, now time.Time) (*Claim, *ref
 		}
 		return nil, refuse(TokenWrong, "the token is not the one that was issued")
 	}
+	if c.Revoked != nil {
+		return nil, refuse(ClusterRevoked, "the identity of this cluster was revoked: ask the fleet operator to remove it and register it again")
+	}
 	if peer := request.GetVersion().GetCapability(); !capability.Compatible(peer) {
 		return nil, refuse(VersionSkew, "%s", capability.Advice("spoke", peer))
+	}
+	if c.Pin == nil {
+		return nil, refuse(NotPinned, "the cluster was registered without the keys of its API server, so nobody can tell its spoke from another: register it again, with --workload or --jwks")
+	}
+	if no := c.Pin.verify(request.GetAccountToken(), now); no != nil {
+		return nil, no
 	}
 	claim, no := readClaim(request, now)
 	if no != nil {
 		return nil, no
 	}
-	if c.Claim != nil && !c.Claim.same(claim) {
-		return nil, refuse(TokenUsed, "this token has let in a spoke with other keys: if that was not you, delete the cluster and tell your security team; else register the cluster again")
+	if claim.ClusterUID != c.Pin.ClusterUID {
+		return nil, refuse(ClusterUIDMismatch, "the spoke runs in another cluster than the one that was registered: the UID of its namespace kube-system is another")
 	}
-	if now.After(c.IssuedAt.Add(TokenLife)) {
-		return nil, refuse(TokenExpired, "the token was good until %s: register the cluster again for a new one", c.IssuedAt.Add(TokenLife).UTC().Format(time.RFC3339))
+	if c.Used() && !c.Claim.same(claim) {
+		return nil, refuse(TokenUsed, "this token has let in a spoke with other keys: if that was not you, revoke the cluster and tell your security team; else register the cluster again")
 	}
+	until := c.IssuedAt.Add(TokenLife)
+	if c.Used() && c.Manual && c.EnrolledAt == nil {
+		until = c.Claim.At.Add(acceptWithin)
+	}
+	if now.After(until) {
+		return nil, refuse(TokenExpired, "the token was good until %s: register the cluster again for a new one", until.UTC().Format(time.RFC3339))
+	}
+	claim.TokenHash = c.TokenHash
 	return claim, nil
 }
 

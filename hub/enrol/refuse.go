@@ -16,16 +16,24 @@ const (
 	TokenUsed       Reason = "TokenUsed"
 	TokenExpired    Reason = "TokenExpired"
 	ClusterUnknown  Reason = "ClusterUnknown" // in the hub's log only: a caller hears TokenWrong
+	ClusterRevoked  Reason = "ClusterRevoked"
 	ClusterUIDInUse Reason = "ClusterUIDInUse"
 	KeyUnacceptable Reason = "KeyUnacceptable"
-	VersionSkew     Reason = "VersionSkew"
-	ProofWrong      Reason = "ProofWrong"
-	TooManyAttempts Reason = "TooManyAttempts"
+	// NotPinned: the registration does not say whose ServiceAccount tokens count.
+	NotPinned          Reason = "NotPinned"
+	AccountTokenWrong  Reason = "AccountTokenWrong"
+	ClusterUIDMismatch Reason = "ClusterUIDMismatch"
+	// AcceptancePending is no end: the spoke asks again, and is let in once somebody has accepted it.
+	AcceptancePending Reason = "AcceptancePending"
+	VersionSkew       Reason = "VersionSkew"
+	ProofWrong        Reason = "ProofWrong"
+	TooManyAttempts   Reason = "TooManyAttempts"
 )
 
 var codeOf = map[Reason]codes.Code{
 	TokenWrong: codes.Unauthenticated, ClusterUnknown: codes.Unauthenticated, ProofWrong: codes.Unauthenticated,
-	TokenUsed: codes.FailedPrecondition, TokenExpired: codes.FailedPrecondition, VersionSkew: codes.FailedPrecondition,
+	TokenUsed: codes.FailedPrecondition, ClusterRevoked: codes.PermissionDenied, TokenExpired: codes.FailedPrecondition, VersionSkew: codes.FailedPrecondition,
+	NotPinned: codes.FailedPrecondition, AccountTokenWrong: codes.Unauthenticated, ClusterUIDMismatch: codes.PermissionDenied, AcceptancePending: codes.Unavailable,
 	ClusterUIDInUse: codes.AlreadyExists, KeyUnacceptable: codes.InvalidArgument, TooManyAttempts: codes.ResourceExhausted,
 }
 

@@ -14,7 +14,8 @@ import (
 // proofLife bounds how far the time in a return's proof may lie from the hub's.
 const proofLife = 5 * time.Minute
 
-// Authorise returns the live record that a verified certificate speaks for; ok is false where there is none.
+// Authorise returns the live record that a verified certificate speaks for; ok is false where there is none. A certificate of an
+// enrolment before speaks for nobody, though its name may have been given again.
 func (s *Service) Authorise(ctx context.Context, leaf *x509.Certificate) (c Cluster, ok bool, err error) {
 	id, err := identity.IDOf(leaf)
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Service) Authorise(ctx context.Context, leaf *x509.Certificate) (c Clus
 		return Cluster{}, false, nil
 	}
 	c, ok, err = s.Get(ctx, name)
-	return c, err == nil && ok && c.Claim.SPIFFEID == id.String(), err
+	return c, err == nil && ok && c.Claim.SPIFFEID == id.String() && c.Claim.Enrolment == identity.EnrolmentOf(leaf), err
 }
 
 // Renew makes the next SVID of a cluster that was authorised by its present one. Its errors are gRPC statuses.
@@ -53,8 +54,8 @@ func (s *Service) Renew(ctx context.Context, cluster string, request *writv1.Ren
 // SVID of the same ID. A proof that is overheard is of no use: the SVID is for the key in the signing request.
 func (s *Service) Return(ctx context.Context, request *writv1.ReturnRequest) (*writv1.RenewResponse, error) {
 	log := s.about(request.GetCluster())
-	if !s.limits.allow(request.GetCluster(), s.Now()) {
-		return nil, s.answer(ctx, log, refuse(TooManyAttempts, "too many attempts for this cluster: wait a few seconds"))
+	if no := s.limits.allow(ctx, request.GetCluster(), s.Now()); no != nil {
+		return nil, s.answer(ctx, log, no)
 	}
 	c, ok, err := s.Get(ctx, request.GetCluster())
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,12 +18,16 @@ import (
 // keys as long as the token lives.
 func (s *Service) Enrol(ctx context.Context, request *writv1.EnrolRequest) (*writv1.EnrolResponse, error) {
 	log := s.about(request.GetCluster())
-	if !s.limits.allow(request.GetCluster(), s.Now()) {
-		return nil, s.answer(ctx, log, refuse(TooManyAttempts, "too many attempts for this cluster: wait a few seconds"))
+	if no := s.limits.allow(ctx, request.GetCluster(), s.Now()); no != nil {
+		return nil, s.answer(ctx, log, no)
 	}
 	c, err := s.claim(ctx, request)
 	if s.mayBeNews(err) && s.Refresh(ctx, request.GetCluster()) == nil {
 		c, err = s.claim(ctx, request)
+	}
+	if err == nil && c.Waits() {
+		s.changed(c.Name)
+		err = refuse(AcceptancePending, "the spoke has proved itself, and waits until the fleet operator accepts it: writ cluster accept %s (its receipt key is %s)", c.Name, c.Claim.Key())
 	}
 	if err == nil {
 		c, err = s.record(ctx, c)
@@ -44,14 +49,15 @@ func (s *Service) mayBeNews(err error) bool {
 	return s.Refresh != nil && errors.As(err, &no) && (no.reason == TokenWrong || no.reason == ClusterUnknown)
 }
 
-// claim burns the token: of two spokes that come at once, one does.
+// claim burns the token: of two spokes that come at once, one does. Where a cluster joins anew, the identity of before ends here.
 func (s *Service) claim(ctx context.Context, request *writv1.EnrolRequest) (Cluster, error) {
-	return s.change(ctx, request.GetCluster(), func(old Cluster) (*Cluster, []store.Op, error) {
+	rejoined := false
+	c, err := s.change(ctx, request.GetCluster(), func(old Cluster) (*Cluster, []store.Op, error) {
 		claim, no := judge(old, request, s.Now())
 		if no != nil {
 			return nil, nil, no
 		}
-		if old.Claim != nil {
+		if rejoined = old.Claim != nil && !old.Used(); old.Used() {
 			return nil, nil, nil
 		}
 		id, err := identity.Cluster(s.TrustDomain, old.Name)
@@ -68,9 +74,14 @@ func (s *Service) claim(ctx context.Context, request *writv1.EnrolRequest) (Clus
 			return nil, nil, refuse(ClusterUIDInUse, "this cluster has enrolled under another name: delete that one first")
 		}
 		next := old
-		next.Claim, next.Epoch = claim, old.Epoch+1
+		next.Claim, next.Epoch, next.EnrolledAt, next.Reset = claim, old.Epoch+1, nil, nil
+		claim.Enrolment = strconv.FormatUint(next.Epoch, 10)
 		return &next, []store.Op{store.Check(uid, holder.Version), store.Put(uid, []byte(old.Name))}, nil
 	})
+	if err == nil && rejoined {
+		s.ended(c.Name)
+	}
+	return c, err
 }
 
 // record puts an enrolment into the audit log, and then makes the cluster live.
@@ -84,7 +95,7 @@ func (s *Service) record(ctx context.Context, c Cluster) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	return s.change(ctx, c.Name, func(old Cluster) (*Cluster, []store.Op, error) {
+	done, err := s.change(ctx, c.Name, func(old Cluster) (*Cluster, []store.Op, error) {
 		if old.Claim == nil || old.Epoch != c.Epoch {
 			return nil, nil, refuse(TokenUsed, "the cluster was registered anew meanwhile: use the new join file")
 		}
@@ -95,6 +106,8 @@ func (s *Service) record(ctx context.Context, c Cluster) (Cluster, error) {
 		next.EnrolledAt = &now
 		return &next, nil, nil
 	})
+	s.changed(c.Name)
+	return done, err
 }
 
 // issue makes an SVID from the record, and from the request's public key.
@@ -107,7 +120,7 @@ func (s *Service) issue(c Cluster, csr []byte) (*writv1.RenewResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := s.CA.Issue(public, id, s.Now(), identity.Life)
+	chain, err := s.CA.IssueFor(c.Claim.Enrolment, public, id, s.Now(), s.Life)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +136,9 @@ func (s *Service) about(cluster string) *slog.Logger {
 func (s *Service) answer(ctx context.Context, log *slog.Logger, err error) error {
 	var no *refusal
 	if errors.As(err, &no) {
-		log.WarnContext(ctx, "refused", "reason", string(no.reason), "detail", no.detail)
+		if no.reason != TooManyAttempts { // those are counted, not told one by one: see limits
+			log.WarnContext(ctx, "refused", "reason", string(no.reason), "detail", no.detail)
+		}
 		return no.GRPCStatus().Err()
 	}
 	log.ErrorContext(ctx, "fault", "error", err)

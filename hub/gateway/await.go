@@ -14,8 +14,16 @@ const grace = 30 * time.Second
 // dispatch waits until the bundle is in the spoke's journal. A bundle that was not taken in time is reported as expired, but
 // stays in the queue: the spoke may have taken it without the hub having heard, and its receipt will say so.
 func (g *Gateway) dispatch(ctx context.Context, r *Record, now time.Time) (outcome, error) {
+	if r.onHub() {
+		return passed("by the hub itself"), nil
+	}
 	if r.TakenAt != nil || r.Receipt != nil {
 		return passed("taken by cluster %s", r.Request.Cluster), nil
+	}
+	if no, err := g.epochEnded(ctx, r, now, r.Bundle.Expires); err != nil {
+		return outcome{}, err
+	} else if no != nil {
+		return refuse(no), nil
 	}
 	blocked := ""
 	if r.Blocked != "" {
@@ -31,7 +39,7 @@ func (g *Gateway) dispatch(ctx context.Context, r *Record, now time.Time) (outco
 	}
 	entry := g.entry(auditlog.TypeExpired, r, now)
 	entry.Expired = &auditlog.Expired{BundleID: r.Bundle.ID, BundleDigest: r.Bundle.Digest, OrderDigest: r.OrderDigest, Sequence: r.Bundle.Sequence}
-	if _, err := g.logOnce(ctx, r, "", entry); err != nil {
+	if _, err := g.logOnce(ctx, r, note{entry: entry}); err != nil {
 		return outcome{}, err
 	}
 	out.learn = func(r *Record) { r.Overdue = true }
@@ -41,11 +49,23 @@ func (g *Gateway) dispatch(ctx context.Context, r *Record, now time.Time) (outco
 // awaitReceipt waits for the spoke's signed word on what it did, and puts it on the audit log.
 func (g *Gateway) awaitReceipt(ctx context.Context, r *Record, now time.Time) (outcome, error) {
 	if r.Receipt == nil {
-		return waiting(time.Time{}, "the receipt of cluster %s", r.Request.Cluster), nil
+		if no, err := g.epochEnded(ctx, r, now, r.Order.ValidUntil); err != nil {
+			return outcome{}, err
+		} else if no != nil {
+			return refuse(no), nil
+		}
+		until := r.Order.ValidUntil // to see whether anybody can still answer
+		if now.After(until) {
+			until = time.Time{}
+		}
+		return waiting(until, "the receipt of cluster %s", r.Request.Cluster), nil
+	}
+	if r.onHub() {
+		return g.recordCarried(ctx, r, now)
 	}
 	entry := g.entry(auditlog.TypeReceipt, r, now)
 	entry.Receipt = &auditlog.Receipt{BundleDigest: r.Bundle.Digest, Sequence: r.Bundle.Sequence, Envelope: r.ReceiptRaw}
-	if _, err := g.logOnce(ctx, r, "", entry); err != nil {
+	if _, err := g.logOnce(ctx, r, note{entry: entry}); err != nil {
 		return outcome{}, err
 	}
 	out := passed("%s", describe(r.Receipt))
@@ -68,6 +88,9 @@ func (g *Gateway) observe(ctx context.Context, r *Record, now time.Time) (outcom
 	if r.Receipt.Result != bundle.Applied {
 		return passed("nothing was changed"), nil
 	}
+	if r.Order.Prediction.ByHub() {
+		return g.observeHere(ctx, r, now)
+	}
 	if r.Outcome == nil {
 		until := r.Receipt.FinishedAt.Add(time.Duration(r.Order.Prediction.WithinSeconds)*time.Second + grace)
 		if now.After(until) {
@@ -77,7 +100,7 @@ func (g *Gateway) observe(ctx context.Context, r *Record, now time.Time) (outcom
 	}
 	entry := g.entry(auditlog.TypeOutcome, r, now)
 	entry.Outcome = &auditlog.Outcome{BundleDigest: r.Bundle.Digest, Envelope: r.OutcomeRaw}
-	if _, err := g.logOnce(ctx, r, "", entry); err != nil {
+	if _, err := g.logOnce(ctx, r, note{entry: entry}); err != nil {
 		return outcome{}, err
 	}
 	return passed("%s: %s", r.Outcome.Result, r.Outcome.Detail), nil

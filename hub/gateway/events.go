@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
@@ -74,8 +75,8 @@ func (g *Gateway) Facts(ctx context.Context, cluster, inspectID string, raw []by
 	})
 }
 
-// Receipt takes a spoke's signed word on what it did with a bundle.
-func (g *Gateway) Receipt(ctx context.Context, cluster, bundleID string, raw []byte) error {
+// Receipt takes a spoke's signed word on what it did with a bundle, and what it collected, if anything: only what the receipt names.
+func (g *Gateway) Receipt(ctx context.Context, cluster, bundleID string, raw, artefact []byte) error {
 	envelope, receipt, no := bundle.OpenReceipt(raw)
 	if no != nil {
 		return fmt.Errorf("%w: receipt for %s: %s", ErrNotOurs, bundleID, no)
@@ -83,11 +84,16 @@ func (g *Gateway) Receipt(ctx context.Context, cluster, bundleID string, raw []b
 	if err := g.attest(ctx, cluster, envelope); err != nil {
 		return fmt.Errorf("receipt for %s: %w", bundleID, err)
 	}
+	if receipt.Artefact == "" {
+		artefact = nil
+	} else if receipt.Artefact != bundle.Digest(artefact) || len(artefact) > catalogue.MaxArtefact || !utf8.Valid(artefact) {
+		return fmt.Errorf("%w: what came with the receipt for %s is not what it names, or is no text of at most %d bytes", ErrNotOurs, bundleID, catalogue.MaxArtefact)
+	}
 	return g.change(ctx, requestOf(receipt.BundleID), func(r *Record) bool {
 		if r.Receipt != nil || !r.answers(cluster, receipt.BundleID, receipt.OrderDigest) || receipt.BundleDigest != r.Bundle.Digest {
 			return false
 		}
-		r.Receipt, r.ReceiptRaw = &receipt, raw
+		r.Receipt, r.ReceiptRaw, r.Artefact = &receipt, raw, artefact
 		return true
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -18,7 +19,10 @@ import (
 
 	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/policy"
+	"github.com/writ-dev/writ/api/template"
+	"github.com/writ-dev/writ/api/trust"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 	"github.com/writ-dev/writ/hub/store"
 )
@@ -42,24 +46,52 @@ type Clusters interface {
 	Enrolled(ctx context.Context, cluster string) (e Enrolled, ok bool, err error)
 }
 
-// Inspector hands an inspection to a cluster's spoke; false where it is not connected or busy.
+// Inspector hands an inspection to a cluster's spoke: sent is false where the spoke is not connected or busy, able is false where it
+// is there and would not understand.
 type Inspector interface {
-	Inspect(ctx context.Context, cluster string, inspect *writv1.Inspect) bool
+	Inspect(ctx context.Context, cluster string, inspect *writv1.Inspect) (sent, able bool)
 }
 
-// Policies returns the policies in force; nil while they are not yet known.
+// Rehearser hands a signed rehearsal to a cluster's spoke: sent is false where the spoke is not connected or busy, able is false
+// where it is there and would not understand.
+type Rehearser interface {
+	Rehearse(ctx context.Context, cluster string, envelope []byte) (sent, able bool)
+}
+
+// Policies knows the policies in force, and the fleet that they speak about.
 type Policies interface {
+	// Policies returns nil while they are not yet known.
 	Policies() *policy.Set
+	// Labels are those of a declared cluster, not to be changed; Clusters is how many are declared.
+	Labels(cluster string) map[string]string
+	Clusters() int
 }
 
-// Auditor appends to the audit log; when it returns, the entry is durable.
+// Templates knows the actions of this site's own.
+type Templates interface {
+	// Template returns what an action is, or why nobody can ask for it. ready is false while that is not known.
+	Template(name string) (d template.Definition, ready bool, err error)
+}
+
+// Auditor appends to the audit log; when it returns, all entries are durable.
 type Auditor interface {
-	Append(ctx context.Context, entry auditlog.Entry) (index uint64, err error)
+	Append(ctx context.Context, entries ...auditlog.Entry) (indices []uint64, err error)
 }
 
 // Projector is told of every record after it was committed. It must not block.
 type Projector interface {
 	Project(r Record)
+}
+
+// Undoer asks for the inverse of what was done, by a request of its own. Asking again changes nothing.
+type Undoer interface {
+	// Undo returns the name of the request; empty where it cannot be made.
+	Undo(ctx context.Context, of Request, trace string, inverse catalogue.Undo, why string) (name string, err error)
+}
+
+// Signers knows the key to sign with for a cluster: one that its spoke believes.
+type Signers interface {
+	SignerFor(cluster string) (bundle.Signer, error)
 }
 
 // Limits bound what may be under way.
@@ -78,11 +110,19 @@ type Parts struct {
 	Store     store.Store
 	Clusters  Clusters
 	Inspector Inspector
+	Rehearser Rehearser
 	Policies  Policies
+	Templates Templates // nil has none
 	Audit     Auditor
 	Projector Projector
-	Signer    bundle.Signer
+	Undoer    Undoer       // nil undoes nothing
+	Announcer Announcer    // nil tells nobody before the next heartbeat
+	Meter     Meter        // nil counts nothing
+	Root      trust.Source // says who may sign orders of tier high
+	Signers   Signers
 	Limits    Limits
+	Groups    []Group  // who is asked to approve, in order
+	Notifier  Notifier // nil tells nobody
 	Tracer    trace.Tracer
 	Log       *slog.Logger
 	Now       func() time.Time
@@ -99,6 +139,12 @@ type Gateway struct {
 	signing  map[string]*sync.Mutex // one signer per cluster at a time: the sequence has no gaps
 	limiters map[string]*rate.Limiter
 	logged   map[string]map[string]uint64 // what open records have on the audit log, by record
+	pulse    pulse
+
+	freezing  sync.Mutex             // held by the one who changes what is frozen
+	signers   sync.RWMutex           // read while a bundle is signed and committed
+	stopped   atomic.Pointer[frozen] // what may not be signed; nil until it is known
+	published atomic.Pointer[frozen] // what the heads say; nil until it is known
 }
 
 // New makes a gateway. It does nothing until Run.
@@ -132,20 +178,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
+// Reconsider has every open record looked at again.
+func (g *Gateway) Reconsider(ctx context.Context) error { return g.resume(ctx) }
+
 func (g *Gateway) resume(ctx context.Context) error {
-	for after := ""; ; {
-		items, err := g.Store.Scan(ctx, openPrefix, after, 500)
-		if err != nil {
-			return err
-		}
-		for _, item := range items {
-			g.work.Add(item.Key[len(openPrefix):])
-			after = item.Key
-		}
-		if len(items) == 0 {
-			return nil
-		}
-	}
+	return each(ctx, g.Store, openPrefix, func(item store.Item) error {
+		g.work.Add(item.Key[len(openPrefix):])
+		return nil
+	})
 }
 
 // next advances one record; false once the queue is shut down.
@@ -155,7 +195,9 @@ func (g *Gateway) next(ctx context.Context) bool {
 		return false
 	}
 	defer g.work.Done(id)
+	end := g.pulse.begin(id, g.now())
 	until, err := g.advance(ctx, id)
+	end()
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:

@@ -1,11 +1,13 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/policy"
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/api/template"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/api/trust/trusttest"
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -37,13 +40,24 @@ type hub struct {
 	gw       *gateway.Gateway
 	stop     func()
 
-	mu       sync.Mutex
-	now      time.Time
-	policies *policy.Set
-	facts    catalogue.Facts
-	away     bool // the spoke is not connected
-	entries  []auditlog.Entry
-	last     map[string]gateway.Record
+	mu        sync.Mutex
+	now       time.Time
+	policies  *policy.Set
+	facts     catalogue.Facts
+	away      bool                           // the spoke is not connected
+	old       bool                           // the spoke is of a release that cannot rehearse
+	ancient   bool                           // it knows no actions of a site's own
+	lowered   catalogue.Tier                 // to which the cluster's own policy agrees
+	templates map[string]template.Definition // in force; nil while they are not known
+	rehearse  func(*bundle.Rehearsed) []byte // what the spoke says of a rehearsal; nil says nothing
+	asked     [][]byte                       // rehearsals that reached the spoke
+	entries   []auditlog.Entry
+	last      map[string]gateway.Record
+	frozen    []gateway.Freeze  // as declared
+	resets    uint64            // of the cluster's epoch
+	undos     []gateway.Request // that were asked for
+	drift     []catalogue.Drift // what the spoke sees of the next outcome: a miss where there is any
+	groups    []gateway.Group   // who is asked to approve
 }
 
 // failing is a store that fails the nth commit from now, before or after it was made: a crash at that point.
@@ -84,20 +98,26 @@ func newHub(t *testing.T) *hub {
 	h := &hub{t: t, f: f, receipts: f.Keys(1)[0], store: &failing{Store: records}, now: f.Now, last: map[string]gateway.Record{},
 		facts: catalogue.Facts{UID: "d1", Generation: 7, ObservedGeneration: 7, Replicas: 4, ReadyReplicas: 4, Revision: 2, HealthyRevision: 1}}
 	h.allow(v1alpha1.ActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Spec: v1alpha1.ActionPolicySpec{
-		Match: v1alpha1.PolicyMatch{Actions: []string{"*"}, Clusters: []string{"*"}, Namespaces: []string{"shop"}}}})
+		MatchConstraints: v1alpha1.MatchConstraints{Actions: []string{"*"}, Clusters: []string{"*"}, Namespaces: []string{"shop"}}}})
+	h.rehearse = h.vouch
 	h.start()
 	t.Cleanup(func() { h.stop() })
 	return h
 }
 
+// SignerFor implements gateway.Signers.
+func (h *hub) SignerFor(string) (bundle.Signer, error) { return h.f.Gateway, nil }
+
 func (h *hub) start() {
-	h.gw = gateway.New(gateway.Parts{Store: h.store, Clusters: h, Inspector: h, Policies: h, Audit: h, Projector: h, Signer: h.f.Gateway,
-		Limits: gateway.Limits{QueuePerCluster: 4, PerMinute: 1000}, Tracer: noop.NewTracerProvider().Tracer(""),
+	h.gw = gateway.New(gateway.Parts{Store: h.store, Clusters: h, Inspector: h, Rehearser: h, Policies: h, Templates: h, Audit: h, Projector: h, Undoer: h,
+		Root: h.f.Root, Signers: h,
+		Limits: gateway.Limits{QueuePerCluster: 4, PerMinute: 1000}, Groups: h.groups, Notifier: h, Tracer: noop.NewTracerProvider().Tracer(""),
 		Log: slog.New(slog.DiscardHandler), Now: h.clock})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	gw := h.gw
 	go func() { defer close(done); _ = gw.Run(ctx) }()
+	h.repeat(func() error { return gw.Freeze(ctx, h.frozen) })
 	h.stop = func() { cancel(); <-done }
 }
 
@@ -108,11 +128,14 @@ func (h *hub) restart() {
 }
 
 func (h *hub) clock() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
+
+// pass lets time go by while no gateway runs: timers run on the real clock, and a start looks at every open record.
 func (h *hub) pass(d time.Duration) {
+	h.stop()
 	h.mu.Lock()
 	h.now = h.now.Add(d)
 	h.mu.Unlock()
-	h.restart() // timers run on the real clock; a restart looks at every open record
+	h.start()
 }
 
 func (h *hub) allow(list ...v1alpha1.ActionPolicy) {
@@ -125,15 +148,24 @@ func (h *hub) allow(list ...v1alpha1.ActionPolicy) {
 
 func (h *hub) Policies() *policy.Set { h.mu.Lock(); defer h.mu.Unlock(); return h.policies }
 
-func (h *hub) Enrolled(_ context.Context, cluster string) (gateway.Enrolled, bool, error) {
-	return gateway.Enrolled{Audience: h.f.Audience, Epoch: 1, ReceiptKey: h.receipts}, cluster == "east", nil
-}
+func (h *hub) Labels(string) map[string]string { return map[string]string{"stage": "production"} }
 
-func (h *hub) Inspect(_ context.Context, cluster string, inspect *writv1.Inspect) bool {
+func (h *hub) Clusters() int { return 4 }
+
+func (h *hub) Enrolled(_ context.Context, cluster string) (gateway.Enrolled, bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return gateway.Enrolled{Audience: h.f.Audience, Epoch: 1 + h.resets, ReceiptKey: h.receipts}, cluster == "east" || cluster == "north", nil
+}
+
+func (h *hub) Inspect(_ context.Context, cluster string, inspect *writv1.Inspect) (sent, able bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ancient && inspect.GetTemplateDigest() != "" {
+		return false, false
+	}
 	if h.away {
-		return false
+		return false, true
 	}
 	raw, problem := mustJSON(h.facts), ""
 	if h.facts.UID == "" {
@@ -141,17 +173,20 @@ func (h *hub) Inspect(_ context.Context, cluster string, inspect *writv1.Inspect
 	}
 	gw := h.gw
 	go func() { _ = gw.Facts(context.Background(), cluster, inspect.InspectId, raw, problem) }()
-	return true
+	return true, true
 }
 
-func (h *hub) Append(_ context.Context, e auditlog.Entry) (uint64, error) {
-	if _, err := auditlog.Encode(e); err != nil {
-		return 0, err
-	}
+func (h *hub) Append(_ context.Context, entries ...auditlog.Entry) (indices []uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.entries = append(h.entries, e)
-	return uint64(len(h.entries) - 1), nil
+	for _, e := range entries {
+		if _, err := auditlog.Encode(e); err != nil {
+			return nil, err
+		}
+		h.entries = append(h.entries, e)
+		indices = append(indices, uint64(len(h.entries)-1))
+	}
+	return indices, nil
 }
 
 func (h *hub) Project(r gateway.Record) {
@@ -211,7 +246,7 @@ func (h *hub) answer(r gateway.Record) {
 	d, no := bundle.Decode(r.Bundle.Envelope)
 	require.Nil(h.t, no)
 	require.NoError(h.t, h.gw.Taken(ctx, "east", r.Bundle.Epoch, r.Bundle.Sequence, r.Bundle.ID))
-	h.repeat(func() error { return h.gw.Receipt(ctx, "east", r.Bundle.ID, h.receipt(d, nil)) })
+	h.repeat(func() error { return h.gw.Receipt(ctx, "east", r.Bundle.ID, h.receipt(d, nil), nil) })
 	h.repeat(func() error { return h.gw.Outcome(ctx, "east", r.Bundle.ID, h.outcome(d)) })
 }
 
@@ -233,8 +268,12 @@ func (h *hub) receipt(d *bundle.Decoded, no *refusal.Refusal) []byte {
 }
 
 func (h *hub) outcome(d *bundle.Decoded) []byte {
-	raw, err := bundle.Seal(context.Background(), bundle.OutcomeType, bundle.Outcome{Cluster: "east", BundleID: d.Bundle.ID, OrderID: d.Order.ID,
-		OrderDigest: d.OrderDigest, RequestID: d.Order.RequestID, Result: bundle.CameTrue, Detail: "5/5", ObservedAt: h.clock()}, h.receipts)
+	outcome := bundle.Outcome{Cluster: "east", BundleID: d.Bundle.ID, OrderID: d.Order.ID,
+		OrderDigest: d.OrderDigest, RequestID: d.Order.RequestID, Result: bundle.CameTrue, Detail: "5/5", ObservedAt: h.clock()}
+	if len(h.drift) > 0 {
+		outcome.Result, outcome.Detail, outcome.Drift = bundle.DidNot, "3/5 ready", h.drift
+	}
+	raw, err := bundle.Seal(context.Background(), bundle.OutcomeType, outcome, h.receipts)
 	require.NoError(h.t, err)
 	return raw
 }
@@ -254,7 +293,7 @@ func (h *hub) logged(id string) (types []auditlog.Type) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, e := range h.entries {
-		if e.Request.UID == id {
+		if e.Request != nil && e.Request.UID == id {
 			types = append(types, e.Type)
 		}
 	}
@@ -324,8 +363,6 @@ func TestRefusals(t *testing.T) {
 		}(), reason: refusal.ClusterUnknown},
 		"target does not exist": {prepare: func(h *hub) { h.facts = catalogue.Facts{} }, request: request("a", "scale", `{"replicas":5}`), reason: refusal.TargetNotFound},
 		"no policy":             {prepare: func(h *hub) { h.allow() }, request: request("a", "scale", `{"replicas":5}`), reason: refusal.NoPolicy},
-		"high tier":             {request: request("a", "scale", `{"replicas":0}`), reason: refusal.QuorumNotAvailable},
-		"protected target":      {prepare: func(h *hub) { h.facts.Protected = true }, request: request("a", "scale", `{"replicas":5}`), reason: refusal.QuorumNotAvailable},
 		"denied": {request: request("a", "rollback", ``), then: func(h *hub) {
 			h.until("a", v1alpha1.PhaseAwaitingApproval)
 			h.word("a", "bob", false)
@@ -337,7 +374,7 @@ func TestRefusals(t *testing.T) {
 		"policies changed": {request: request("a", "rollback", ``), then: func(h *hub) {
 			h.until("a", v1alpha1.PhaseAwaitingApproval)
 			h.allow(v1alpha1.ActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "other"}, Spec: v1alpha1.ActionPolicySpec{
-				Match: v1alpha1.PolicyMatch{Actions: []string{"*"}, Clusters: []string{"*"}, Namespaces: []string{"*"}}}})
+				MatchConstraints: v1alpha1.MatchConstraints{Actions: []string{"*"}, Clusters: []string{"*"}, Namespaces: []string{"*"}}}})
 			h.word("a", "bob", true)
 		}, reason: refusal.PolicyChanged},
 		"the spoke is away for an hour": {prepare: func(h *hub) { h.away = true }, request: request("a", "scale", `{"replicas":5}`), then: func(h *hub) {
@@ -393,11 +430,13 @@ func TestForgedWordsOfASpoke(t *testing.T) {
 	h.receipts = h.f.Keys(1)[0]
 	forged := h.receipt(d, nil)
 	h.receipts = own
-	require.ErrorIs(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, forged), gateway.ErrNotOurs)
-	require.ErrorIs(t, h.gw.Receipt(t.Context(), "west", r.Bundle.ID, genuine), gateway.ErrNotOurs)
-	require.ErrorIs(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, genuine[1:]), gateway.ErrNotOurs)
+	require.ErrorIs(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, forged, nil), gateway.ErrNotOurs)
+	require.ErrorIs(t, h.gw.Receipt(t.Context(), "west", r.Bundle.ID, genuine, nil), gateway.ErrNotOurs)
+	require.ErrorIs(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, genuine[1:], nil), gateway.ErrNotOurs)
+	large := append(slices.Clip(genuine), bytes.Repeat([]byte{' '}, 32<<10)...)
+	require.ErrorContains(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, large, nil), "TooLarge", "it must fit into the audit log")
 	d.Order.RequestID, d.Digest = "a", "sha256:another"
-	require.NoError(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, h.receipt(d, nil)), "signed, but about another bundle: taken note of, no effect")
+	require.NoError(t, h.gw.Receipt(t.Context(), "east", r.Bundle.ID, h.receipt(d, nil), nil), "signed, but about another bundle: taken note of, no effect")
 	require.Never(t, func() bool { return len(h.logged("a")) > 1 }, 200*time.Millisecond, 20*time.Millisecond)
 }
 
@@ -415,7 +454,7 @@ func TestExpiryIsReportedAndCorrected(t *testing.T) {
 	d, _ := bundle.Decode(a.Bundle.Envelope)
 	require.NoError(t, h.gw.Taken(t.Context(), "east", 1, 2, ""))
 	h.repeat(func() error {
-		return h.gw.Receipt(t.Context(), "east", a.Bundle.ID, h.receipt(d, refusal.New("claim", refusal.BundleExpired, "too late")))
+		return h.gw.Receipt(t.Context(), "east", a.Bundle.ID, h.receipt(d, refusal.New("claim", refusal.BundleExpired, "too late")), nil)
 	})
 	h.answer(b)
 	require.Eventually(t, func() bool {
@@ -433,7 +472,7 @@ func TestACrashAtEveryCommit(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {
 			if !crashAt(t, n, after) {
-				require.Greater(t, n, 8, "the life has more commits than that")
+				require.Greater(t, n, 8, "the life has that many commits")
 				break
 			}
 		}

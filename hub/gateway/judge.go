@@ -9,39 +9,67 @@ import (
 	"github.com/writ-dev/writ/api/refusal"
 )
 
-// judge asks the policies, and writes the order that approvers read.
+// judge asks the policies.
 func (g *Gateway) judge(ctx context.Context, r *Record, now time.Time) (outcome, error) {
-	verdict, no := g.ask(r)
-	if no != nil {
-		return refuse(no), nil
+	baseline, remember, err := g.baseline(ctx, r, now)
+	if err != nil {
+		return outcome{}, err
 	}
+	seen := *r
+	seen.Baseline = &baseline
+	verdict, no := g.ask(&seen, now)
+	verdict = verdict.Short() // what is written down of it
+	if no != nil {
+		out := refuse(no)
+		out.ops = remember
+		out.learn = func(r *Record) { r.Verdict, r.Baseline = &verdict, &baseline }
+		return out, nil
+	}
+	out := passed("tier %s: %s (%v)", verdict.Tier, verdict.Why, verdict.Policies)
+	out.learn = func(r *Record) { r.Verdict, r.Baseline = &verdict, &baseline }
+	out.ops = remember
+	return out, nil
+}
+
+// writeOrder writes the order that approvers read, and sign.
+func (g *Gateway) writeOrder(ctx context.Context, r *Record, now time.Time) (outcome, error) {
 	enrolled, ok, err := g.Clusters.Enrolled(ctx, r.Request.Cluster)
 	if err != nil {
 		return outcome{}, err
 	}
 	if !ok {
-		return refuse(refusal.New("judge", refusal.ClusterUnknown, "cluster %s has left", r.Request.Cluster)), nil
+		return refuse(refusal.New("order", refusal.ClusterUnknown, "cluster %s has left", r.Request.Cluster)), nil
 	}
-	order := makeOrder(r, enrolled.Audience, verdict, now)
+	order := makeOrder(r, enrolled.Audience, *r.Verdict, now)
 	envelope, digest, err := bundle.Wrap(order)
 	if err != nil {
 		return outcome{}, err
 	}
-	out := passed("tier %s: %s (%v)", verdict.Tier, verdict.Why, verdict.Policies)
-	out.learn = func(r *Record) {
-		r.Verdict, r.Order, r.OrderEnvelope, r.OrderDigest = &verdict, &order, envelope, digest
-	}
+	out := passed("valid until %s", order.ValidUntil.Format(time.RFC3339))
+	out.learn = func(r *Record) { r.Order, r.OrderEnvelope, r.OrderDigest = &order, envelope, digest }
 	return out, nil
 }
 
-// ask asks the policies in force about the record's request.
-func (g *Gateway) ask(r *Record) (policy.Verdict, *refusal.Refusal) {
+// ask asks the policies in force about the record's request, as if it were asked now.
+func (g *Gateway) ask(r *Record, now time.Time) (policy.Verdict, *refusal.Refusal) {
 	action, c, _ := r.action()
 	floor, why := action.TierOf(c)
-	return g.Policies.Policies().Judge(policy.Question{
-		Action: r.Request.Action, Cluster: r.Request.Cluster, AgentClass: r.Request.AgentClass, Requester: r.Request.Requester,
-		Target: c.Target, Parameters: r.Request.Parameters, Observed: c.Facts,
-	}, floor, why)
+	return g.Policies.Policies().Judge(g.question(r, now), floor, why)
+}
+
+// question is what the policies are asked about a record.
+func (g *Gateway) question(r *Record, now time.Time) policy.Question {
+	action, c, _ := r.action()
+	q := policy.Question{
+		Action: r.Request.Action, Cluster: r.Request.Cluster, ClusterLabels: g.Policies.Labels(r.Request.Cluster),
+		AgentClass: r.Request.AgentClass, Requester: r.Request.Requester,
+		Target: c.Target, Parameters: r.Request.Parameters, Observed: c.Facts, Rules: action.Rules(c),
+		Baseline: unknownBaseline, Now: now,
+	}
+	if r.Baseline != nil {
+		q.Baseline = *r.Baseline
+	}
+	return q
 }
 
 // makeOrder writes down what may be done. It is a function of the record and the time alone.
@@ -50,7 +78,7 @@ func makeOrder(r *Record, audience bundle.Audience, verdict policy.Verdict, now 
 	from := now.UTC().Truncate(time.Second)
 	return bundle.Order{
 		Format:          bundle.Format,
-		ID:              "order-" + r.Request.ID,
+		ID:              orderPrefix + r.Request.ID,
 		Audience:        audience,
 		ValidFrom:       from,
 		ValidUntil:      from.Add(bundle.OrderLife),
@@ -65,5 +93,7 @@ func makeOrder(r *Record, audience bundle.Audience, verdict policy.Verdict, now 
 		RequestID:       r.Request.ID,
 		DecisionID:      r.Request.DecisionID,
 		PolicyDigest:    verdict.Digest,
+		RehearsalDigest: r.rehearsalDigest(),
+		Template:        r.Template,
 	}
 }

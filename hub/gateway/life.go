@@ -2,34 +2,37 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/hub/store"
-	"github.com/writ-dev/writ/internal/fault"
 )
 
 // step is one step of an action's life. It reads the record and writes nothing itself: what it found out is in the outcome.
 type step struct {
 	name string
 	take func(g *Gateway, ctx context.Context, r *Record, now time.Time) (outcome, error)
+	last bool // of its stride: what it found out must be on disk before the next step is taken
 }
 
-// life is the life of an action on the hub, in order.
+// life is the life of an action on the hub, in order. The order is on disk before anybody is told of it: made anew, it would be
+// another one.
 var life = []step{
-	{"validate", (*Gateway).validate},
-	{"inspect", (*Gateway).inspect},
-	{"limit", (*Gateway).limit},
-	{"judge", (*Gateway).judge},
-	{"approve", (*Gateway).approve},
-	{"logIntent", (*Gateway).logIntent},
-	{"sign", (*Gateway).sign},
-	{"dispatch", (*Gateway).dispatch},
-	{"awaitReceipt", (*Gateway).awaitReceipt},
-	{"observe", (*Gateway).observe},
+	{name: "validate", take: (*Gateway).validate},
+	{name: "inspect", take: (*Gateway).inspect},
+	{name: "limit", take: (*Gateway).limit},
+	{name: "judge", take: (*Gateway).judge},
+	{name: "rehearse", take: (*Gateway).rehearse},
+	{name: "order", take: (*Gateway).writeOrder, last: true},
+	{name: "approve", take: escalating((*Gateway).approve)},
+	{name: "logIntent", take: (*Gateway).logIntent},
+	{name: "sign", take: (*Gateway).sign},
+	{name: "dispatch", take: (*Gateway).dispatch},
+	{name: "awaitReceipt", take: (*Gateway).awaitReceipt},
+	{name: "observe", take: (*Gateway).observe},
+	{name: "undo", take: (*Gateway).undo},
+	{name: "lease", take: (*Gateway).lease},
 }
 
 // Result is how a step ended.
@@ -45,13 +48,17 @@ const (
 // outcome is what a step found out.
 type outcome struct {
 	result  Result
-	detail  string                // one line for people
-	refusal *refusal.Refusal      // where refused
-	until   time.Time             // where waiting: when to look again at the latest
-	learn   func(*Record)         // evidence for the record
-	ops     []store.Op            // written together with the record, atomically
-	then    func(context.Context) // done once all that is on disk
-	done    func()                // called when the commit was tried, whatever came of it
+	detail  string           // one line for people
+	refusal *refusal.Refusal // where refused
+	until   time.Time        // where waiting: when to look again at the latest
+	learn   func(*Record)    // evidence for the record
+	ops     []store.Op       // written together with the record, atomically
+	then    func()           // done once all that is on disk
+	last    bool             // as that of a step
+	done    func()           // called when the commit was tried or given up, whatever came of it
+
+	step          string    // set when it is taken
+	entered, left time.Time // when the step could be taken, and when it was
 }
 
 func passed(detail string, args ...any) outcome {
@@ -66,49 +73,19 @@ func refuse(no *refusal.Refusal) outcome {
 	return outcome{result: Refused, refusal: no, detail: no.Detail}
 }
 
-// advance takes the steps of a record, one after another and each committed, until it waits or is closed. It returns when
-// to look again; zero means that only an event can move it.
-func (g *Gateway) advance(ctx context.Context, id string) (time.Time, error) {
-	for {
-		r, err := g.load(ctx, id)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if r.Next == "" {
-			return time.Time{}, nil
-		}
-		fault.Point("hub", r.Next, "before")
-		out, err := g.takeStep(ctx, r)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("%s: %w", r.Next, err)
-		}
-		if out.result == Waiting && r.Waiting == out.detail && out.learn == nil {
-			return out.until, nil
-		}
-		if out.result != Waiting {
-			fault.Point("hub", r.Next, "taken")
-		}
-		err = g.commit(ctx, r, out)
-		if out.done != nil {
-			out.done()
-		}
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return time.Time{}, err
-		}
-		if out.result == Waiting {
-			return out.until, nil
-		}
-		fault.Point("hub", r.Next, "after")
-	}
-}
-
 func (g *Gateway) takeStep(ctx context.Context, r *Record) (outcome, error) {
 	now := g.now()
-	if r.Bundle == nil && g.Policies.Policies() == nil {
+	if !r.begun() && g.Policies.Policies() == nil {
 		return waiting(now.Add(time.Second), "the policies are being read"), nil
+	}
+	if !r.begun() {
+		frozen := g.stopped.Load()
+		if frozen == nil {
+			return waiting(now.Add(time.Second), "what is frozen is being read"), nil
+		}
+		if no := frozen.judge(r, now); no != nil {
+			return refuse(no), nil
+		}
 	}
 	if no := g.stale(r, now); no != nil {
 		return refuse(no), nil
@@ -122,20 +99,26 @@ func (g *Gateway) takeStep(ctx context.Context, r *Record) (outcome, error) {
 
 // stale refuses, before anything is signed, what has expired or would be judged otherwise today.
 func (g *Gateway) stale(r *Record, now time.Time) *refusal.Refusal {
-	if r.Bundle != nil {
+	if r.begun() {
 		return nil
 	}
-	if r.Order == nil {
-		if now.After(r.Request.CreatedAt.Add(requestLife)) {
-			return refusal.New(r.Next, refusal.RequestExpired, "no order was made of it within %s (%s): ask again", requestLife, r.Waiting)
-		}
+	if r.Withdrawn != "" {
+		return refusal.New(r.Next, refusal.Withdrawn, "%s", r.Withdrawn)
+	}
+	if r.Order == nil && now.After(r.Request.CreatedAt.Add(requestLife)) {
+		return refusal.New(r.Next, refusal.RequestExpired, "no order was made of it within %s (%s): ask again", requestLife, r.Waiting)
+	}
+	if no := g.templateStale(r); no != nil {
+		return no
+	}
+	if r.Verdict == nil {
 		return nil
 	}
-	if now.After(r.Order.ValidUntil) {
+	if r.Order != nil && now.After(r.Order.ValidUntil) {
 		return refusal.New(r.Next, refusal.ApprovalExpired, "nobody approved it before %s: ask again",
 			r.Order.ValidUntil.UTC().Format(time.RFC3339))
 	}
-	verdict, no := g.ask(r)
+	verdict, no := g.ask(r, now)
 	if no != nil {
 		return no
 	}
@@ -156,51 +139,4 @@ func find(name string) (*step, string) {
 		return &life[i], ""
 	}
 	return nil, ""
-}
-
-// commit writes the record as a step leaves it, if it is still the one that the step read. A refusal is on the audit log
-// before it is in the record.
-func (g *Gateway) commit(ctx context.Context, r *Record, out outcome) error {
-	now := g.now()
-	next := *r
-	next.Waiting = ""
-	if out.learn != nil {
-		out.learn(&next)
-	}
-	ops := append([]store.Op{store.Check(recordKey(r.Request.ID), r.version)}, out.ops...)
-	switch out.result {
-	case Waiting:
-		next.Waiting = out.detail
-	case Passed:
-		_, next.Next = find(r.Next)
-	case Refused:
-		if err := g.recordRefusal(ctx, r, out.refusal, now); err != nil {
-			return err
-		}
-		next.Next, next.Refusal = "", out.refusal
-		ops = append(ops, g.release(ctx, r)...)
-	}
-	if out.result != Waiting {
-		next.Steps = append(slices.Clip(r.Steps), // the record that was read stays as it is
-			Taken{Step: r.Next, Result: out.result, Detail: out.detail, Entered: r.Entered, Left: now})
-		next.Entered = now
-	}
-	if next.Next == "" {
-		ops = append(ops, store.Delete(openKey(r.Request.ID)))
-	}
-	if err := g.put(ctx, &next, ops...); err != nil {
-		return err
-	}
-	if next.Next == "" {
-		g.forget(r.Request.ID)
-	}
-	if out.result != Waiting {
-		g.trace(r, out, now)
-		g.log.InfoContext(ctx, "step", "step", r.Next, "result", string(out.result), "detail", out.detail,
-			"request", r.Request.Name, "cluster", r.Request.Cluster)
-	}
-	if out.then != nil {
-		out.then(ctx)
-	}
-	return nil
 }

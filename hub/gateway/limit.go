@@ -11,7 +11,8 @@ import (
 	"github.com/writ-dev/writ/hub/store"
 )
 
-// limit bounds what is under way: one action per target, a bounded queue per cluster, a rate per agent class.
+// limit bounds what is under way: one action per target, a bounded queue per cluster, a rate per agent class, and whatever the
+// policies that match bound.
 func (g *Gateway) limit(ctx context.Context, r *Record, now time.Time) (outcome, error) {
 	holder, err := g.Store.Get(ctx, busyKey(r.Request))
 	if err == nil && string(holder.Value) != r.Request.ID {
@@ -21,6 +22,16 @@ func (g *Gateway) limit(ctx context.Context, r *Record, now time.Time) (outcome,
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return outcome{}, err
 	}
+	if no, err := g.triedInVain(ctx, r, now); err != nil {
+		return outcome{}, err
+	} else if no != nil {
+		return refuse(no), nil
+	}
+	if no, err := g.storm(ctx, r); err != nil {
+		return outcome{}, err
+	} else if no != nil {
+		return refuse(no), nil
+	}
 	h, _, err := g.head(ctx, r.Request.Cluster)
 	if err != nil {
 		return outcome{}, err
@@ -29,15 +40,23 @@ func (g *Gateway) limit(ctx context.Context, r *Record, now time.Time) (outcome,
 		return refuse(refusal.New("limit", refusal.QueueFull, "%d bundles wait for cluster %s: see writ cluster list",
 			waiting, r.Request.Cluster)), nil
 	}
-	if !g.limiter(r.Request.AgentClass).AllowN(now, 1) {
+	counts, no, err := g.count(ctx, r, now)
+	if err != nil {
+		return outcome{}, err
+	}
+	if no != nil {
+		return refuse(no), nil
+	}
+	if !r.Request.instead() && !g.limiter(r.Request.AgentClass).AllowN(now, 1) {
 		return refuse(refusal.New("limit", refusal.RateLimited, "more than %d requests a minute of %s: wait",
 			g.Limits.PerMinute, classOf(r.Request))), nil
 	}
 	out := passed("target free, %d bundles waiting", h.Sequence-h.Taken)
-	out.ops = []store.Op{
+	out.ops = append([]store.Op{
 		store.Check(busyKey(r.Request), holder.Version),
 		store.Put(busyKey(r.Request), []byte(r.Request.ID)),
-	}
+	}, counts.ops...)
+	out.learn = func(r *Record) { r.Holds = counts.holds }
 	return out, nil
 }
 
@@ -57,11 +76,15 @@ func (g *Gateway) limiter(class string) *rate.Limiter {
 	return g.limiters[class]
 }
 
-// release frees the target, if this action holds it.
+// release frees the target, if this action holds it, and its places under the limits of policies.
 func (g *Gateway) release(ctx context.Context, r *Record) []store.Op {
-	holder, err := g.Store.Get(ctx, busyKey(r.Request))
-	if err != nil || string(holder.Value) != r.Request.ID {
-		return nil
+	var ops []store.Op
+	for _, key := range r.Holds {
+		ops = append(ops, store.Delete(key))
 	}
-	return []store.Op{store.Delete(busyKey(r.Request))}
+	holder, err := g.Store.Get(ctx, busyKey(r.Request))
+	if err == nil && string(holder.Value) == r.Request.ID {
+		ops = append(ops, store.Delete(busyKey(r.Request)))
+	}
+	return ops
 }

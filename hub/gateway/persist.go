@@ -2,13 +2,25 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/writ-dev/writ/hub/store"
 	"github.com/writ-dev/writ/internal/fault"
 )
+
+// encoding is how records are kept: CBOR (RFC 8949), since half of a record is bytes that were signed, which JSON would have to
+// look at one by one each time. The names of the fields are those of its JSON.
+var encoding = must(cbor.EncOptions{Time: cbor.TimeRFC3339NanoUTC}.EncMode())
+
+func must(mode cbor.EncMode, err error) cbor.EncMode {
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}
 
 // load reads a record; store.ErrNotFound where there is none.
 func (g *Gateway) load(ctx context.Context, id string) (*Record, error) {
@@ -17,7 +29,7 @@ func (g *Gateway) load(ctx context.Context, id string) (*Record, error) {
 		return nil, err
 	}
 	var r Record
-	if err := json.Unmarshal(item.Value, &r); err != nil {
+	if err := cbor.Unmarshal(item.Value, &r); err != nil {
 		return nil, fmt.Errorf("record %s: %w", id, err)
 	}
 	r.version = item.Version
@@ -26,7 +38,7 @@ func (g *Gateway) load(ctx context.Context, id string) (*Record, error) {
 
 // put writes a record together with ops, all or nothing, and tells the projector.
 func (g *Gateway) put(ctx context.Context, r *Record, ops ...store.Op) error {
-	raw, err := json.Marshal(r)
+	raw, err := encoding.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("record %s: %w", r.Request.ID, err)
 	}

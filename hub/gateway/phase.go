@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -27,6 +30,8 @@ func (r *Record) Phase() (v1alpha1.Phase, string) {
 		return v1alpha1.PhaseDispatched, "waiting for " + orElse(r.Waiting, "cluster "+r.Request.Cluster+" to take the bundle")
 	case "awaitReceipt":
 		return v1alpha1.PhaseExecuting, "waiting for " + orElse(r.Waiting, "the receipt of cluster "+r.Request.Cluster)
+	case "undo", "lease":
+		return r.ended()
 	case "observe":
 		if r.Receipt.Result != bundle.Applied {
 			return r.ended()
@@ -49,7 +54,38 @@ func (r *Record) ended() (v1alpha1.Phase, string) {
 	case r.Receipt.Result == bundle.Failed:
 		return v1alpha1.PhaseFailed, describe(r.Receipt)
 	case r.Outcome.Result == bundle.CameTrue:
-		return v1alpha1.PhaseSucceeded, r.Receipt.Change + "; " + r.Outcome.Detail
+		return v1alpha1.PhaseSucceeded, r.Receipt.Change + "; " + r.Outcome.Detail + r.lasts()
 	}
-	return v1alpha1.PhaseIneffective, r.Receipt.Change + ", but " + r.Outcome.Detail
+	return v1alpha1.PhaseIneffective, r.Receipt.Change + ", but " + r.Outcome.Detail + r.drifted()
+}
+
+// lasts says how long what was relaxed stays so, or what put it back.
+func (r *Record) lasts() string {
+	if r.UndoneBy != "" {
+		return "; put back by " + r.UndoneBy
+	}
+	if guard, until := r.leased(); guard != "" && r.Next != "" {
+		return "; " + guard + ", until " + until.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// drifted says what was not as predicted, and what becomes of it.
+func (r *Record) drifted() string {
+	says := ""
+	for i, d := range r.Outcome.Drift {
+		if i == 0 {
+			says = " ("
+		} else {
+			says += ", "
+		}
+		says += fmt.Sprintf("%s predicted %s, actual %s", d.Field, d.Predicted, d.Actual)
+	}
+	if says != "" {
+		says += ")"
+	}
+	if r.UndoneBy != "" {
+		says += "; undone by " + r.UndoneBy
+	}
+	return says
 }

@@ -8,8 +8,12 @@ import (
 	"github.com/writ-dev/writ/api/bundle"
 )
 
-// Next returns the first bundle of a cluster's queue after a sequence; ok is false where there is none.
+// Next returns the first bundle of a cluster's queue after a sequence; ok is false where there is none, and before it is known
+// what is frozen.
 func (g *Gateway) Next(ctx context.Context, cluster string, after uint64) (sequence uint64, envelope []byte, ok bool, err error) {
+	if g.published.Load() == nil {
+		return 0, nil, false, nil
+	}
 	enrolled, ok, err := g.Clusters.Enrolled(ctx, cluster)
 	if err != nil || !ok {
 		return 0, nil, false, err
@@ -51,8 +55,8 @@ func (g *Gateway) Position(ctx context.Context, cluster string) (epoch, sequence
 	return h.Epoch, h.Sequence, h.Digest, err
 }
 
-// Head is the signed end of a cluster's queue.
-func (g *Gateway) Head(ctx context.Context, cluster string) ([]byte, error) {
+// Head is the signed end of a cluster's queue, with what is frozen there, for a spoke that can hold it.
+func (g *Gateway) Head(ctx context.Context, cluster string, holds bool) ([]byte, error) {
 	enrolled, ok, err := g.Clusters.Enrolled(ctx, cluster)
 	if err != nil {
 		return nil, err
@@ -67,6 +71,14 @@ func (g *Gateway) Head(ctx context.Context, cluster string) ([]byte, error) {
 	if h.Epoch != enrolled.Epoch {
 		h = head{Epoch: enrolled.Epoch}
 	}
+	var freezes *bundle.Freezes
+	if holds {
+		freezes = g.Frozen(cluster)
+	}
+	signer, err := g.Signers.SignerFor(cluster)
+	if err != nil {
+		return nil, err
+	}
 	return bundle.Seal(ctx, bundle.HeadType, bundle.Head{Audience: enrolled.Audience, Epoch: h.Epoch, Sequence: h.Sequence,
-		Digest: h.Digest, At: g.now().UTC().Truncate(time.Millisecond)}, g.Signer)
+		Digest: h.Digest, At: g.now().UTC().Truncate(time.Millisecond), Freezes: freezes}, signer)
 }

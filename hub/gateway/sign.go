@@ -47,8 +47,11 @@ func queueKey(cluster string, epoch, sequence uint64) string {
 }
 
 // sign gives the order the cluster's next sequence number and signs the bundle around it. Record, queue and head change
-// together.
-func (g *Gateway) sign(ctx context.Context, r *Record, _ time.Time) (outcome, error) {
+// together. What the hub carries out itself needs neither.
+func (g *Gateway) sign(ctx context.Context, r *Record, now time.Time) (outcome, error) {
+	if r.onHub() {
+		return g.carryOut(r, now)
+	}
 	enrolled, ok, err := g.Clusters.Enrolled(ctx, r.Request.Cluster)
 	if err != nil {
 		return outcome{}, err
@@ -56,14 +59,25 @@ func (g *Gateway) sign(ctx context.Context, r *Record, _ time.Time) (outcome, er
 	if !ok || enrolled.Audience != r.Order.Audience {
 		return refuse(refusal.New("sign", refusal.ClusterUnknown, "cluster %s is no longer the one that was judged", r.Request.Cluster)), nil
 	}
+	if waits, err := g.unconfirmed(ctx, r.Request.Cluster); err != nil {
+		return outcome{}, err
+	} else if waits != "" {
+		return waiting(now.Add(askAgain), "%s", waits), nil
+	}
 	lock := g.signingLock(r.Request.Cluster)
+	g.signers.RLock()
 	lock.Lock()
+	leave := func() { lock.Unlock(); g.signers.RUnlock() }
+	if no := g.stopped.Load().judge(r, now); no != nil { // whoever freezes waits for those who were let in before
+		leave()
+		return refuse(no), nil
+	}
 	out, err := g.signNext(ctx, r, enrolled.Epoch)
 	if err != nil {
-		lock.Unlock()
+		leave()
 		return outcome{}, err
 	}
-	out.done = lock.Unlock // once the sequence is on disk
+	out.done = leave // once the sequence is on disk
 	return out, nil
 }
 
@@ -83,7 +97,11 @@ func (g *Gateway) signNext(ctx context.Context, r *Record, epoch uint64) (outcom
 		NotBefore: now, Expires: now.Add(bundle.MaxBundleLife),
 		Traceparent: r.Trace, Order: r.OrderEnvelope,
 	}
-	envelope, err := bundle.Seal(ctx, bundle.BundleType, b, g.Signer)
+	signer, err := g.Signers.SignerFor(r.Request.Cluster)
+	if err != nil {
+		return outcome{}, err
+	}
+	envelope, err := bundle.Seal(ctx, bundle.BundleType, b, signer)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -96,7 +114,7 @@ func (g *Gateway) signNext(ctx context.Context, r *Record, epoch uint64) (outcom
 		putHead(r.Request.Cluster, head{Epoch: b.Epoch, Sequence: b.Sequence, Digest: signed.Digest, Taken: h.Taken}),
 		store.Put(queueKey(r.Request.Cluster, b.Epoch, b.Sequence), envelope),
 	}
-	out.then = func(context.Context) { g.notify(r.Request.Cluster) }
+	out.then = func() { g.notify(r.Request.Cluster) }
 	return out, nil
 }
 

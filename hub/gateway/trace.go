@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -22,13 +21,13 @@ func (g *Gateway) begin(request Request) string {
 }
 
 // trace writes one step down as a span, from the moment it could be taken to the moment it was.
-func (g *Gateway) trace(r *Record, out outcome, end time.Time) {
-	_, span := g.Tracer.Start(parent(r.Trace), "writ.action."+r.Next, trace.WithTimestamp(r.Entered),
+func (g *Gateway) trace(r *Record, out outcome) {
+	_, span := g.Tracer.Start(parent(r.Trace), "writ.action."+out.step, trace.WithTimestamp(out.entered),
 		trace.WithAttributes(attribute.String("writ.result", string(out.result)), attribute.String("writ.detail", out.detail)))
 	if out.result == Refused {
 		span.SetStatus(codes.Error, string(out.refusal.Reason))
 	}
-	span.End(trace.WithTimestamp(end))
+	span.End(trace.WithTimestamp(out.left))
 }
 
 // parent is the context of a span that another process began. A malformed traceparent begins a new trace.

@@ -10,10 +10,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// fence is the admission policies without which a name on a request or an approval means nothing.
-var fence = []string{"writ-requester", "writ-approver"}
+// fence is the admission policies without which a name on a request or an approval means nothing, nor the mark of a policy of
+// the platform team.
+var fence = []string{"writ-requester", "writ-approver", "writ-freezer", "writ-platform", "writ-stead"}
 
-// Fenced checks that the hub's API server itself writes down who asks and who approves. The hub does not start without it.
+// Fenced checks that the hub's API server itself writes down who asks and who approves, and guards who may lower a tier. The
+// hub does not start without it.
 func Fenced(ctx context.Context, config *rest.Config) error {
 	scheme := runtime.NewScheme()
 	if err := admissionv1.AddToScheme(scheme); err != nil {
@@ -26,11 +28,11 @@ func Fenced(ctx context.Context, config *rest.Config) error {
 	for _, name := range fence {
 		var policy admissionv1.ValidatingAdmissionPolicy
 		if err := c.Get(ctx, client.ObjectKey{Name: name}, &policy); err != nil {
-			return fmt.Errorf("the admission policy %s is not in force, so nobody's name could be believed: apply deploy/hub: %w", name, err)
+			return fmt.Errorf("the admission policy %s is not in force, so what people declare could not be believed: apply deploy/hub: %w", name, err)
 		}
 		var binding admissionv1.ValidatingAdmissionPolicyBinding
 		if err := c.Get(ctx, client.ObjectKey{Name: name}, &binding); err != nil {
-			return fmt.Errorf("the admission policy %s is not bound, so nobody's name could be believed: apply deploy/hub: %w", name, err)
+			return fmt.Errorf("the admission policy %s is not bound, so what people declare could not be believed: apply deploy/hub: %w", name, err)
 		}
 		if !failsClosed(&policy, &binding) {
 			return fmt.Errorf("the admission policy %s does not deny: apply deploy/hub", name)

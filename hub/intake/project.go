@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
 	"github.com/writ-dev/writ/hub/gateway"
 )
@@ -19,29 +21,60 @@ import (
 // projectors is how many statuses are written at once.
 const projectors = 4
 
+// Decisions knows the decisions that requests name, and takes down on them what came of it.
+type Decisions interface {
+	// Learn returns what people see of the decision of a record's request; nil where it has none of its own.
+	Learn(ctx context.Context, r *gateway.Record) (*v1alpha1.DecisionStatus, error)
+}
+
 // Projector writes the gateway's records to the status of the objects in which they were asked for. Only the newest record
 // of a request is kept: what was overtaken while the API server was slow is never written.
 type Projector struct {
-	client client.Client
-	log    *slog.Logger
-	work   workqueue.TypedRateLimitingInterface[string]
-	mu     sync.Mutex // guards newest
-	newest map[string]gateway.Record
+	// Presence is told from receipts whose credentials are issued; nil is nobody. Set it before Run.
+	Presence  *Presence
+	client    client.Client
+	decisions Decisions
+	log       *slog.Logger
+	work      workqueue.TypedRateLimitingInterface[string]
+	mu        sync.Mutex // guards newest
+	newest    map[string]gateway.Record
 }
 
 // NewProjector makes a projector; the intake gives it its client.
-func NewProjector(log *slog.Logger) *Projector {
-	return &Projector{log: log, newest: map[string]gateway.Record{},
+func NewProjector(decisions Decisions, log *slog.Logger) *Projector {
+	return &Projector{decisions: decisions, log: log, newest: map[string]gateway.Record{},
 		work: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 10*time.Second))}
 }
 
-// Project has a record written, soon. It does not block.
+// passing is how long a status may wait to be written while its action is on the move: what is overtaken meanwhile is never
+// written, and the API server has a fraction of the work.
+const passing = 250 * time.Millisecond
+
+// Project has a record written: at once where somebody is asked for a word or nothing more will come, else soon. It does not
+// block.
 func (p *Projector) Project(r gateway.Record) {
 	p.mu.Lock()
 	p.newest[r.Request.ID] = r
 	p.mu.Unlock()
-	p.work.Add(r.Request.ID)
+	if p.Presence != nil && r.Receipt != nil && r.Outcome == nil {
+		p.tellIssued(r.Request.Cluster, r.Receipt)
+	}
+	if phase, _ := r.Phase(); phase == v1alpha1.PhaseAwaitingApproval || phase.Final() {
+		p.work.Add(r.Request.ID)
+		return
+	}
+	p.work.AddAfter(r.Request.ID, passing)
+}
+
+// tellIssued tells from a receipt whether its action had a credential; where it ended before it asked for one, that says nothing.
+func (p *Projector) tellIssued(cluster string, receipt *bundle.Receipt) {
+	switch {
+	case receipt.Refusal != nil && receipt.Refusal.Reason == refusal.CredentialRefused:
+		p.Presence.Issued(cluster, "", receipt.Refusal.Detail)
+	case receipt.Credential != "":
+		p.Presence.Issued(cluster, receipt.Credential, "")
+	}
 }
 
 // Run writes until the context ends. What is not written by then is written after the restart.
@@ -91,9 +124,16 @@ func (p *Projector) next(ctx context.Context) bool {
 
 // write patches the whole status. The patch names the UID, so that it cannot hit a later object of the same name.
 func (p *Projector) write(ctx context.Context, r *gateway.Record) error {
+	status := statusOf(r)
+	if r.Request.DecisionID != "" {
+		var err error
+		if status.Decision, err = p.decisions.Learn(ctx, r); err != nil {
+			return err
+		}
+	}
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]string{"uid": r.Request.ID},
-		"status":   statusOf(r),
+		"status":   status,
 	})
 	if err != nil {
 		return err

@@ -19,6 +19,10 @@ type Joining struct {
 	Authorities    []byte // PEM
 	TrustRoot      []byte // JSON
 	AuditKey       string
+	Admission      string // host:port where the API server may ask about policies; empty: nowhere
+	AdmissionPEM   []byte // what it must trust there
+	Release        string
+	Capability     uint32
 }
 
 // Publish writes it to the ConfigMap writ-hub in writ-system, where the CLI finds it.
@@ -35,7 +39,9 @@ func Publish(ctx context.Context, config *rest.Config, j Joining) error {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "writ-system", Name: "writ-hub"},
 		Data: map[string]string{"enrol": j.Enrol, "connect": j.Connect, "trustDomain": j.TrustDomain,
-			"authorities.pem": string(j.Authorities), "root.json": string(j.TrustRoot), "audit.vkey": j.AuditKey},
+			"authorities.pem": string(j.Authorities), "root.json": string(j.TrustRoot), "audit.vkey": j.AuditKey,
+			"admission": j.Admission, "admission.pem": string(j.AdmissionPEM),
+			"release": j.Release, "capability": fmt.Sprint(j.Capability)},
 	}
 	err = c.Create(ctx, object)
 	if apierrors.IsAlreadyExists(err) {

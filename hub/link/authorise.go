@@ -27,6 +27,8 @@ var methods = map[string]who{
 	writv1.Spokes_Connect_FullMethodName: enrolledCluster,
 }
 
+var errNotEnrolled = status.Error(codes.PermissionDenied, "this cluster is not, or no longer, enrolled: ask the fleet operator")
+
 type callerKey struct{}
 
 // caller is the cluster that authorise put into the context of every call.
@@ -75,7 +77,7 @@ func (l *Link) authorise(ctx context.Context, method string) (Cluster, error) {
 	}
 	if !ok {
 		l.Log.WarnContext(ctx, "refused a caller without a live record", "method", method, "id", leaf.URIs[0].String())
-		return Cluster{}, status.Error(codes.PermissionDenied, "this cluster is not, or no longer, enrolled: ask the fleet operator")
+		return Cluster{}, errNotEnrolled
 	}
 	return c, nil
 }

@@ -49,6 +49,35 @@ func TestTheLiveRecordIsAskedPerCall(t *testing.T) {
 	require.Equal(t, codes.PermissionDenied, status.Code(err))
 }
 
+// An identity that ends takes its open stream with it, and no other; a stream that was being opened just then does not begin.
+func TestAStreamEndsWithItsIdentity(t *testing.T) {
+	w := newWorld(t, time.Hour)
+	client := w.client(t, "east")
+	east, west := w.connect(t, client, "east"), w.connect(t, w.client(t, "west"), "west")
+	opening, err := client.Connect(t.Context())
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(w.link.Connected()) == 2 }, patience, time.Millisecond)
+	w.mu.Lock()
+	w.revoked["east"] = true
+	w.mu.Unlock()
+	for range 2 {
+		w.link.End("east")
+		w.link.End("nobody")
+	}
+	_, err = east.Recv()
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+	_ = opening.Send(hello("east", 0, "")) // an error where it is refused already
+	_, err = opening.Recv()
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+	require.Eventually(t, func() bool { return len(w.link.Connected()) == 1 }, patience, time.Millisecond)
+
+	w.put("east", []byte("sealed"))
+	w.put("west", []byte("one"))
+	message, err := west.Recv()
+	require.NoError(t, err)
+	require.Equal(t, "one", string(message.GetBundle()))
+}
+
 func TestACertificateSpeaksForItsClusterAlone(t *testing.T) {
 	w := newWorld(t, time.Hour)
 	stream, err := w.client(t, "west").Connect(t.Context())

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
@@ -21,8 +22,8 @@ const helloWithin = 20 * time.Second
 func (l *Link) Connect(stream writv1.Spokes_ConnectServer) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	s := &session{cluster: caller(ctx), inbox: make(chan *writv1.HubMessage, inboxSize),
-		accepted: make(chan struct{}), replaced: make(chan struct{}), ended: make(chan struct{})}
+	s := &session{cluster: caller(ctx), inbox: make(chan *writv1.HubMessage, inboxSize), news: make(chan struct{}, 1),
+		accepted: make(chan struct{}), replaced: make(chan struct{}), revoked: make(chan struct{}), ended: make(chan struct{})}
 
 	hello := make(chan *writv1.Hello, 1)
 	received := make(chan error, 1)
@@ -33,6 +34,9 @@ func (l *Link) Connect(stream writv1.Spokes_ConnectServer) error {
 	select {
 	case h := <-hello:
 		timer.Stop()
+		if err := l.sendReset(ctx, stream, s.cluster, h); err != nil {
+			return err
+		}
 		if err := l.judgeHello(ctx, s.cluster, h); err != nil {
 			return err
 		}
@@ -46,8 +50,20 @@ func (l *Link) Connect(stream writv1.Spokes_ConnectServer) error {
 
 // attend runs a session from its Hello to its end.
 func (l *Link) attend(ctx context.Context, stream writv1.Spokes_ConnectServer, s *session, hello *writv1.Hello, received <-chan error) error {
-	before := l.sessions.enter(s, func() { l.Presence.Connected(s.cluster.Name, hello) })
+	expires := peerLeaf(ctx).NotAfter
+	s.capability = hello.GetVersion().GetCapability()
+	before := l.sessions.enter(s, func() { l.Presence.Connected(s.cluster.Name, hello, expires) })
 	defer l.sessions.leave(s, func() { l.Presence.Disconnected(s.cluster.Name) })
+	if _, err := l.authorise(ctx, writv1.Spokes_Connect_FullMethodName); err != nil {
+		close(s.ended)
+		return err // the identity ended between the call's authorisation and the session's beginning
+	}
+	if t := hello.GetTrusting(); t != nil && s.capability >= capability.Rotations {
+		if err := l.trusts(ctx, s, t); err != nil {
+			close(s.ended)
+			return err
+		}
+	}
 	close(s.accepted)
 	l.Log.InfoContext(ctx, "spoke connected", "cluster", s.cluster.Name, "sequence", hello.GetHead().GetSequence(),
 		"release", hello.GetVersion().GetRelease(), "replaced", before != nil)
@@ -65,9 +81,33 @@ func (l *Link) attend(ctx context.Context, stream writv1.Spokes_ConnectServer, s
 	case err = <-received:
 	case <-s.replaced:
 		err = status.Error(codes.Aborted, "this cluster has connected anew")
+	case <-s.revoked:
+		err = errNotEnrolled
 	}
 	l.Log.InfoContext(ctx, "spoke disconnected", "cluster", s.cluster.Name, "error", err)
 	return ended(err)
+}
+
+// sendReset shows a spoke that is behind the statement by which its cluster's epoch was raised, and has it connect again. The
+// spoke judges it itself. It does nothing where there is no such statement, or the spoke would not understand it.
+func (l *Link) sendReset(ctx context.Context, stream writv1.Spokes_ConnectServer, c Cluster, hello *writv1.Hello) error {
+	if hello.GetHead().GetEpoch() >= c.Epoch || hello.GetVersion().GetCapability() < capability.EpochResets || hello.GetClusterUid() != c.UID {
+		return nil
+	}
+	statement, err := l.Clusters.Reset(ctx, c.Name)
+	if err != nil {
+		l.Log.ErrorContext(ctx, "could not read the epoch reset", "cluster", c.Name, "error", err)
+		return status.Error(codes.Unavailable, "the hub cannot read this cluster's record now: try again")
+	}
+	_, reset, no := bundle.OpenReset(statement)
+	if len(statement) == 0 || no != nil || reset.Epoch != c.Epoch {
+		return nil
+	}
+	if err := stream.Send(&writv1.HubMessage{Body: &writv1.HubMessage_EpochReset{EpochReset: statement}}); err != nil {
+		return err
+	}
+	l.Log.InfoContext(ctx, "showed a spoke the epoch reset", "cluster", c.Name, "epoch", c.Epoch)
+	return status.Error(codes.Aborted, "the root keys have reset this cluster's epoch: connect again")
 }
 
 // judgeHello compares what both ends believe. A difference is a finding: one of the two has lost or been given a history.
@@ -91,9 +131,13 @@ func (l *Link) judgeHello(ctx context.Context, c Cluster, hello *writv1.Hello) e
 	case head.GetEpoch() != c.Epoch:
 		return l.refuseHello(ctx, c, "EpochMismatch: the spoke's journal is of another enrolment: enrol this cluster again")
 	case head.GetSequence() > sequence:
-		return l.refuseHello(ctx, c, "SequenceAhead: the spoke has taken bundles that this hub does not know: the hub was restored from an old backup, or somebody else signed")
+		return l.refuseHello(ctx, c, "SequenceAhead: the spoke has taken bundles that this hub does not know: the hub was restored from an old backup, or somebody else signed: look at the cluster, then have the root keys reset its epoch (writ trust reset-epoch), or enrol it again")
 	case head.GetSequence() == sequence && head.GetDigest() != digest:
 		return l.refuseHello(ctx, c, "DigestMismatch: hub and spoke hold different bundles of the same sequence: compare the audit log with the journal")
+	}
+	if err := l.Heads.Confirm(ctx, c.Name, c.Epoch, head.GetSequence(), head.GetDigest()); err != nil {
+		l.Log.WarnContext(ctx, "could not note where the spoke stands", "cluster", c.Name, "error", err)
+		return status.Error(codes.Unavailable, "the hub cannot write down where this cluster stands now: try again")
 	}
 	// Bundles that the journal holds leave the queue even where the word of it was lost.
 	if head.GetSequence() > 0 {
@@ -106,6 +150,7 @@ func (l *Link) judgeHello(ctx context.Context, c Cluster, hello *writv1.Hello) e
 
 func (l *Link) refuseHello(ctx context.Context, c Cluster, reason string) error {
 	l.Log.ErrorContext(ctx, "refused a spoke's hello", "cluster", c.Name, "reason", reason)
+	l.Presence.Refused(c.Name, reason)
 	return status.Error(codes.FailedPrecondition, reason)
 }
 

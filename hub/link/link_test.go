@@ -35,6 +35,10 @@ type desk struct {
 	faults   int
 	presence map[string]int
 	heads    atomic.Int64
+
+	resets    map[string][]byte
+	confirmed []string
+	refused   []string
 }
 
 func newDesk() *desk {
@@ -50,6 +54,12 @@ func (d *desk) Authorise(_ context.Context, leaf *x509.Certificate) (Cluster, bo
 	}
 	name, ok := identity.ClusterName(domain, id)
 	return Cluster{Name: name, UID: "uid-of-" + name, Epoch: 3}, ok && !d.revoked[name], nil
+}
+
+func (d *desk) Reset(_ context.Context, cluster string) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.resets[cluster], nil
 }
 
 func (d *desk) Renew(_ context.Context, cluster string, _ *writv1.RenewRequest) (*writv1.RenewResponse, error) {
@@ -86,6 +96,13 @@ func (d *desk) put(cluster string, bundles ...[]byte) {
 	}
 }
 
+func (d *desk) Confirm(_ context.Context, cluster string, epoch, sequence uint64, digest string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.confirmed = append(d.confirmed, fmt.Sprintf("%s %d/%d %s", cluster, epoch, sequence, digest))
+	return nil
+}
+
 func (d *desk) Position(_ context.Context, cluster string) (uint64, uint64, string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,7 +113,7 @@ func (d *desk) Position(_ context.Context, cluster string) (uint64, uint64, stri
 	return 3, n, fmt.Sprintf("digest-%d", n), nil
 }
 
-func (d *desk) Head(_ context.Context, cluster string) ([]byte, error) {
+func (d *desk) Head(_ context.Context, cluster string, _ bool) ([]byte, error) {
 	d.heads.Add(1)
 	return []byte("head of " + cluster), nil
 }
@@ -120,12 +137,16 @@ func (d *desk) Rejected(_ context.Context, cluster string, sequence uint64, reas
 	return d.note("%s rejected %d %s %s", cluster, sequence, reason, detail)
 }
 
-func (d *desk) Receipt(_ context.Context, cluster, id string, envelope []byte) error {
+func (d *desk) Receipt(_ context.Context, cluster, id string, envelope, _ []byte) error {
 	return d.note("%s receipt %s %s", cluster, id, envelope)
 }
 
 func (d *desk) Outcome(_ context.Context, cluster, id string, envelope []byte) error {
 	return d.note("%s outcome %s %s", cluster, id, envelope)
+}
+
+func (d *desk) Rehearsed(_ context.Context, cluster, id string, envelope []byte) error {
+	return d.note("%s rehearsed %s %s", cluster, id, envelope)
 }
 
 func (d *desk) Facts(_ context.Context, cluster, id string, facts []byte, problem string) error {
@@ -136,10 +157,16 @@ func (d *desk) Signal(_ context.Context, cluster string, report *writv1.SignalRe
 	return d.note("%s signal %s", cluster, report.GetId())
 }
 
-func (d *desk) Connected(cluster string, _ *writv1.Hello) {
+func (d *desk) Connected(cluster string, _ *writv1.Hello, _ time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.presence[cluster]++
+}
+
+func (d *desk) Refused(cluster, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = append(d.refused, cluster+": "+why)
 }
 
 func (d *desk) Disconnected(cluster string) {
@@ -173,7 +200,7 @@ func newWorldIn(t testing.TB, dir string, heartbeat time.Duration) *world {
 	svid, authorities, err := identity.RenewHub(ca, time.Now)(t.Context())
 	require.NoError(t, err)
 	d := newDesk()
-	l := New(Parts{Clusters: d, Renewer: d, Queue: d, Heads: d, Deliveries: d, Answers: d, Signals: d, Presence: d,
+	l := New(Parts{Clusters: d, Renewer: d, Queue: d, Heads: d, Deliveries: d, Answers: d, Rehearsals: d, Signals: d, Presence: d,
 		Heartbeat: heartbeat, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	server := NewServer(l, identity.NewSource(svid, authorities), domain)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

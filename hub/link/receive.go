@@ -37,6 +37,12 @@ func (l *Link) receive(ctx context.Context, stream writv1.Spokes_ConnectServer, 
 		if message.GetHello() != nil {
 			return status.Error(codes.InvalidArgument, "a second Hello on one stream")
 		}
+		if t := message.GetTrusting(); t != nil {
+			if err := l.trusts(ctx, s, t); err != nil {
+				l.Log.WarnContext(ctx, "could not note what a spoke trusts", "cluster", s.cluster.Name, "error", err)
+			}
+			continue
+		}
 		kind, id, err := l.hear(ctx, s.cluster.Name, message)
 		if err != nil {
 			// Not acknowledged, so the spoke says it again; the stream goes on for everything else.
@@ -61,7 +67,7 @@ func (l *Link) hear(ctx context.Context, cluster string, message *writv1.SpokeMe
 	switch body := message.GetBody().(type) {
 	case *writv1.SpokeMessage_Receipt:
 		id := body.Receipt.GetBundleId()
-		return writv1.Acknowledge_KIND_RECEIPT, id, l.Answers.Receipt(ctx, cluster, id, body.Receipt.GetEnvelope())
+		return writv1.Acknowledge_KIND_RECEIPT, id, l.Answers.Receipt(ctx, cluster, id, body.Receipt.GetEnvelope(), body.Receipt.GetArtefact())
 	case *writv1.SpokeMessage_Outcome:
 		id := body.Outcome.GetBundleId()
 		return writv1.Acknowledge_KIND_OUTCOME, id, l.Answers.Outcome(ctx, cluster, id, body.Outcome.GetEnvelope())
@@ -70,6 +76,9 @@ func (l *Link) hear(ctx context.Context, cluster string, message *writv1.SpokeMe
 	case *writv1.SpokeMessage_Facts:
 		id := body.Facts.GetInspectId()
 		return writv1.Acknowledge_KIND_UNSPECIFIED, id, l.Answers.Facts(ctx, cluster, id, body.Facts.GetFacts(), clip(body.Facts.GetProblem()))
+	case *writv1.SpokeMessage_Rehearsed:
+		id := body.Rehearsed.GetBundleId()
+		return writv1.Acknowledge_KIND_UNSPECIFIED, id, l.Rehearsals.Rehearsed(ctx, cluster, id, body.Rehearsed.GetEnvelope())
 	case *writv1.SpokeMessage_Taken:
 		id := body.Taken.GetBundleId()
 		return writv1.Acknowledge_KIND_UNSPECIFIED, id, l.Deliveries.Taken(ctx, cluster, body.Taken.GetEpoch(), body.Taken.GetSequence(), id)

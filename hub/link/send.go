@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
 
@@ -29,6 +30,9 @@ func (l *Link) send(ctx context.Context, stream writv1.Spokes_ConnectServer, s *
 		}
 		more := wake
 		if ok {
+			if err := l.sendNews(ctx, stream, s); err != nil { // what was signed after a thaw comes after the thaw
+				return err
+			}
 			if err := stream.Send(&writv1.HubMessage{Body: &writv1.HubMessage_Bundle{Bundle: envelope}}); err != nil {
 				return err
 			}
@@ -49,8 +53,20 @@ func (l *Link) sendOther(ctx context.Context, stream writv1.Spokes_ConnectServer
 		return nil
 	case message := <-s.inbox:
 		return stream.Send(message)
+	case <-s.news:
+		return l.sendHead(ctx, stream, s)
 	case <-heartbeat:
 		return l.sendHead(ctx, stream, s)
+	}
+}
+
+// sendNews sends a head where one was announced.
+func (l *Link) sendNews(ctx context.Context, stream writv1.Spokes_ConnectServer, s *session) error {
+	select {
+	case <-s.news:
+		return l.sendHead(ctx, stream, s)
+	default:
+		return nil
 	}
 }
 
@@ -63,7 +79,10 @@ func (l *Link) sendHead(ctx context.Context, stream writv1.Spokes_ConnectServer,
 	if c != s.cluster {
 		return status.Error(codes.Aborted, "this cluster was enrolled anew: connect again")
 	}
-	envelope, err := l.Heads.Head(ctx, c.Name)
+	if err := l.sendTrust(ctx, stream, s); err != nil { // first: the head may be by a key that the spoke is about to learn
+		return err
+	}
+	envelope, err := l.Heads.Head(ctx, c.Name, s.capability >= capability.Freezes)
 	if err != nil {
 		return fmt.Errorf("sign the head of cluster %s: %w", c.Name, err)
 	}

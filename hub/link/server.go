@@ -33,7 +33,7 @@ func NewServer(l *Link, source *identity.Source, td spiffeid.TrustDomain) *grpc.
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(8<<10),
-		grpc.ReadBufferSize(buffer),
+		grpc.ReadBufferSize(0), // TLS has one of its own
 		grpc.WriteBufferSize(buffer),
 		grpc.StaticStreamWindowSize(window),
 		grpc.StaticConnWindowSize(2*window),

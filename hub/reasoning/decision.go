@@ -52,6 +52,7 @@ type Decision struct {
 	Traceparent string           `json:"traceparent,omitempty"`
 	State       State            `json:"state"`
 	Problem     string           `json:"problem,omitempty"` // why it was rejected
+	Outcome     *Outcome         `json:"outcome,omitempty"` // what came of it; nil until then
 }
 
 // decide makes the decision of a playbook that matches.

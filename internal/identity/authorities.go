@@ -2,10 +2,13 @@ package identity
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
@@ -68,5 +71,22 @@ func (a *Authorities) add(der []byte) error {
 // TrustDomain is what the authorities vouch for.
 func (a *Authorities) TrustDomain() spiffeid.TrustDomain { return a.domain }
 
+// Expires is when the first of the certificates ends.
+func (a *Authorities) Expires() time.Time {
+	first := a.certs[0].NotAfter
+	for _, cert := range a.certs[1:] {
+		if cert.NotAfter.Before(first) {
+			first = cert.NotAfter
+		}
+	}
+	return first
+}
+
 // PEM is the set as ParseAuthorities reads it. The caller owns the bytes.
 func (a *Authorities) PEM() []byte { return bytes.Clone(a.pem) }
+
+// Digest names the set: "sha256:" and the hex digest of its PEM.
+func (a *Authorities) Digest() string {
+	sum := sha256.Sum256(a.pem)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

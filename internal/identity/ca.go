@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -28,22 +30,37 @@ const (
 
 // CA is the embedded certificate authority of a hub. It is safe for concurrent use.
 type CA struct {
-	authorities *Authorities
-	cert        *x509.Certificate // the one that signs: the first of the authorities
-	key         crypto.Signer
+	dir     string
+	domain  spiffeid.TrustDomain
+	current atomic.Pointer[signing]
+	turn    sync.Mutex // held by the one who changes the files
 }
+
+// signing is what is on disk: the first of the authorities signs, with one of the keys.
+type signing struct {
+	authorities *Authorities
+	key         crypto.Signer
+	keys        []crypto.Signer // during a rotation the old one, then the new one
+}
+
+func (s *signing) cert() *x509.Certificate { return s.authorities.certs[0] }
+
+const (
+	caKeyFile  = "ca.key"
+	caCertFile = "ca.crt"
+)
 
 // LoadCA returns the CA in dir, and makes it first where there is none: ca.key (PKCS #8, mode 0600) and ca.crt, whose first
 // certificate signs and whose others, during a rotation, are trusted as well.
 func LoadCA(dir string, td spiffeid.TrustDomain, now time.Time) (*CA, error) {
-	keyFile, certFile := filepath.Join(dir, "ca.key"), filepath.Join(dir, "ca.crt")
-	key, err := LoadKey(keyFile, GenerateKey)
+	keyFile, certFile := filepath.Join(dir, caKeyFile), filepath.Join(dir, caCertFile)
+	keys, err := loadKeys(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("CA: %w", err)
 	}
 	raw, err := os.ReadFile(certFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		if raw, err = selfSigned(td, key, now); err == nil {
+		if raw, err = selfSigned(td, keys[0], now); err == nil {
 			err = WriteFile(certFile, raw)
 		}
 	}
@@ -54,25 +71,41 @@ func LoadCA(dir string, td spiffeid.TrustDomain, now time.Time) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CA: %s: %w", certFile, err)
 	}
-	ca := &CA{authorities: authorities, cert: authorities.certs[0], key: key}
+	s := &signing{authorities: authorities, keys: keys}
+	for _, key := range keys {
+		if samePublicKey(key.Public(), s.cert().PublicKey) {
+			s.key = key
+		}
+	}
 	switch {
 	case authorities.domain != td:
 		return nil, fmt.Errorf("CA: %s is of the trust domain %s, not %s", certFile, authorities.domain, td)
-	case !samePublicKey(key.Public(), ca.cert.PublicKey):
+	case s.key == nil:
 		return nil, fmt.Errorf("CA: %s does not belong to the first certificate of %s", keyFile, certFile)
-	case now.After(ca.cert.NotAfter):
-		return nil, fmt.Errorf("CA: %s expired at %s", certFile, ca.cert.NotAfter.Format(time.RFC3339))
+	case now.After(s.cert().NotAfter):
+		return nil, fmt.Errorf("CA: %s expired at %s", certFile, s.cert().NotAfter.Format(time.RFC3339))
 	}
+	ca := &CA{dir: dir, domain: td}
+	ca.current.Store(s)
 	return ca, nil
 }
 
 // Authorities are what peers must trust.
-func (ca *CA) Authorities() *Authorities { return ca.authorities }
+func (ca *CA) Authorities() *Authorities { return ca.current.Load().authorities }
+
+// Expires is when the certificate that signs ends, and with it every SVID.
+func (ca *CA) Expires() time.Time { return ca.current.Load().cert().NotAfter }
 
 // Issue makes an X.509-SVID for a public key: exactly one URI SAN, no CA, digitalSignature, and for the hub its DNS name.
 // The chain is DER, leaf first. Identity and key are the caller's word; nothing else enters.
 func (ca *CA) Issue(public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
-	td := ca.authorities.domain
+	return ca.IssueFor("", public, id, now, ttl)
+}
+
+// IssueFor is Issue for one enrolment of an identity, which the SVID names in the serial number of its subject: so that one of
+// an enrolment before is told from it, though the ID is the same. See EnrolmentOf.
+func (ca *CA) IssueFor(enrolment string, public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
+	td, with := ca.domain, ca.current.Load()
 	name, cluster := ClusterName(td, id)
 	if !cluster && id != Hub(td) {
 		return nil, fmt.Errorf("issue SVID: %s is neither the hub nor a cluster of %s", id, td)
@@ -81,7 +114,7 @@ func (ca *CA) Issue(public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl 
 		name = "hub"
 	}
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name}, // for people, and for Vault, which names its alias after it
+		Subject:               pkix.Name{CommonName: name, SerialNumber: enrolment}, // the name is for people, and for Vault, which names its alias after it
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(ttl),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
@@ -92,10 +125,10 @@ func (ca *CA) Issue(public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl 
 	if !cluster {
 		template.DNSNames = []string{HubName(td)}
 	}
-	if template.NotAfter.After(ca.cert.NotAfter) {
-		template.NotAfter = ca.cert.NotAfter
+	if template.NotAfter.After(with.cert().NotAfter) {
+		template.NotAfter = with.cert().NotAfter
 	}
-	der, err := sign(template, ca.cert, public, ca.key)
+	der, err := sign(template, with.cert(), public, with.key)
 	if err != nil {
 		return nil, fmt.Errorf("issue SVID for %s: %w", id, err)
 	}

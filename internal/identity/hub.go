@@ -13,11 +13,11 @@ func RenewHub(ca *CA, now func() time.Time) Renew {
 		if err != nil {
 			return nil, nil, err
 		}
-		chain, err := ca.Issue(key.Public(), Hub(ca.authorities.domain), now(), Life)
+		chain, err := ca.Issue(key.Public(), Hub(ca.domain), now(), Life)
 		if err != nil {
 			return nil, nil, err
 		}
 		svid, err := NewSVID(chain, key)
-		return svid, ca.authorities, err
+		return svid, ca.Authorities(), err
 	}
 }

@@ -167,7 +167,7 @@ func TestKeepRenewsAndNeverChangesTheID(t *testing.T) {
 		require.Same(t, want, svid)
 		cancel()
 		return nil
-	}, time.Now, slog.New(slog.DiscardHandler))
+	}, nil, time.Now, slog.New(slog.DiscardHandler))
 	require.Equal(t, 1, stored)
 	require.Same(t, want, source.SVID())
 }

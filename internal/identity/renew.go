@@ -11,16 +11,17 @@ import (
 // Renew makes the next SVID and says which authorities count from now on.
 type Renew func(ctx context.Context) (*SVID, *Authorities, error)
 
-// Keep renews a source's SVID at half of its life, ±10 %, until the context ends. A renewal that fails is tried again, first
-// soon, later every minute. store is called before the source changes: what is not on disk is not used.
-func Keep(ctx context.Context, source *Source, renew Renew, store func(*SVID, *Authorities) error, now func() time.Time, log *slog.Logger) {
+// Keep renews a source's SVID at half of its life, ±10 %, or when hurry is written to, until the context ends. A renewal that
+// fails is tried again, first soon, later every minute. store is called before the source changes: what is not on disk is not used.
+func Keep(ctx context.Context, source *Source, renew Renew, store func(*SVID, *Authorities) error, hurry <-chan struct{},
+	now func() time.Time, log *slog.Logger) {
 	for failures := 0; ; {
 		leaf := source.SVID().Leaf()
 		wait := halfLife(leaf.NotBefore, leaf.NotAfter, rand.Float64()).Sub(now())
 		if failures > 0 {
 			wait = retryAfter(failures, leaf.NotAfter.Sub(leaf.NotBefore))
 		}
-		if !sleep(ctx, wait) {
+		if !sleep(ctx, wait, hurry) {
 			return
 		}
 		svid, authorities, err := renew(ctx)
@@ -57,13 +58,15 @@ func retryAfter(failures int, life time.Duration) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-func sleep(ctx context.Context, wait time.Duration) bool {
+func sleep(ctx context.Context, wait time.Duration, hurry <-chan struct{}) bool {
 	timer := time.NewTimer(max(0, wait))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
+		return true
+	case <-hurry:
 		return true
 	}
 }

@@ -16,6 +16,15 @@ import (
 // maxRequest bounds a signing request in bytes, before it is parsed.
 const maxRequest = 4 << 10
 
+// EnrolAudience is what the second factor of an enrolment is for: a token of the spoke's ServiceAccount for this audience alone.
+const EnrolAudience = "writ-enrol"
+
+// SpokeSubject is who the spoke is in its own cluster, whatever the cluster is called.
+const SpokeSubject = "system:serviceaccount:writ-system:writ-spoke"
+
+// Subject is the user name of a ServiceAccount.
+func Subject(namespace, name string) string { return "system:serviceaccount:" + namespace + ":" + name }
+
 // Request makes a PKCS #10 signing request that carries a public key, the proof that its owner has the private one, and
 // nothing else.
 func Request(key crypto.Signer) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 // It is safe for concurrent use.
 type Source struct {
 	current atomic.Pointer[state]
+	watch   atomic.Pointer[func()]
 }
 
 type state struct {
@@ -26,6 +27,24 @@ func NewSource(svid *SVID, authorities *Authorities) *Source {
 // Set replaces both parts at once.
 func (s *Source) Set(svid *SVID, authorities *Authorities) {
 	s.current.Store(&state{svid: svid, authorities: authorities})
+	s.changed()
+}
+
+// Watch has one function called after each change. It must not block.
+func (s *Source) Watch(changed func()) { s.watch.Store(&changed) }
+
+func (s *Source) changed() {
+	if watch := s.watch.Load(); watch != nil {
+		(*watch)()
+	}
+}
+
+// SetAuthorities replaces the authorities alone.
+func (s *Source) SetAuthorities(authorities *Authorities) {
+	for before := s.current.Load(); !s.current.CompareAndSwap(before, &state{svid: before.svid, authorities: authorities}); {
+		before = s.current.Load()
+	}
+	s.changed()
 }
 
 // SVID is the current one.

@@ -56,6 +56,9 @@ func IDOf(leaf *x509.Certificate) (spiffeid.ID, error) {
 	return spiffeid.FromURI(leaf.URIs[0])
 }
 
+// EnrolmentOf is the enrolment that a leaf was issued for; empty where it names none.
+func EnrolmentOf(leaf *x509.Certificate) string { return leaf.Subject.SerialNumber }
+
 // Save writes key and chain as one file, so that they change together.
 func (s *SVID) Save(path string) error {
 	key, err := encodeKey(s.certificate.PrivateKey.(crypto.Signer))

@@ -11,7 +11,9 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,8 +41,10 @@ type Spoke struct {
 	Dir        string // where the state is kept, for this spoke alone
 	ClusterUID string // UID of the namespace kube-system
 	Release    string // of this program, for people
-	Log        *slog.Logger
-	Now        func() time.Time
+	// AccountToken returns a fresh token of this spoke's ServiceAccount for the audience writ-enrol: the second factor.
+	AccountToken func() (string, error)
+	Log          *slog.Logger
+	Now          func() time.Time
 }
 
 // Start returns the enrolment on disk, and where there is none enrols with the join file. While the hub is away it tries
@@ -86,7 +90,11 @@ func (s Spoke) enrol(ctx context.Context, join *Join) (*Enrolment, error) {
 	defer conn.Close()
 	request := &writv1.EnrolRequest{Cluster: join.Cluster, Token: join.Token, Csr: csr, ClusterUid: s.ClusterUID,
 		ReceiptKey: receiptPublic, Version: s.version()}
+	s.Log.InfoContext(ctx, "enrols", "cluster", join.Cluster, "hub", join.Hub.Enrol, "receiptKey", digest(receiptPublic))
 	response, err := s.ask(ctx, join.Cluster, func(ctx context.Context) (*writv1.EnrolResponse, error) {
+		if request.AccountToken, err = s.AccountToken(); err != nil {
+			return nil, err
+		}
 		return writv1.NewEnrolmentClient(conn).Enrol(ctx, request)
 	})
 	if err != nil {
@@ -105,6 +113,8 @@ func (s Spoke) ask(ctx context.Context, cluster string, call func(context.Contex
 			return response, nil
 		}
 		switch status.Code(err) {
+		case codes.Unknown: // our own: nothing was asked
+			return nil, fmt.Errorf("enrol cluster %s: %w", cluster, err)
 		case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
 		default:
 			return nil, fmt.Errorf("enrol cluster %s: %w: %s", cluster, ErrRefused, status.Convert(err).Message())
@@ -136,8 +146,9 @@ func (s Spoke) accept(join *Join, key crypto.Signer, receiptKey ed25519.PrivateK
 	}
 	e := &Enrolment{
 		Facts: Facts{Cluster: join.Cluster, ClusterUID: s.ClusterUID, TrustDomain: td.Name(), Hub: join.Hub,
-			Epoch: response.GetHead().GetEpoch(), TrustRoot: join.TrustRoot, EnrolledAt: s.Now().UTC()},
-		Source: identity.NewSource(svid, authorities), ReceiptKey: receiptKey, spoke: s,
+			Epoch: response.GetHead().GetEpoch(), TrustRoot: join.TrustRoot, EnrolledAt: s.Now().UTC(),
+			JoinedWith: join.TokenDigest()},
+		Source: identity.NewSource(svid, authorities), ReceiptKey: receiptKey, spoke: s, hurry: make(chan struct{}, 1),
 	}
 	return e, e.save()
 }
@@ -169,6 +180,12 @@ func (s Spoke) receiptKey() (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("%s holds no Ed25519 key", path)
 	}
 	return private, nil
+}
+
+// digest is what people tell a key by, on both sides.
+func digest(public []byte) string {
+	sum := sha256.Sum256(public)
+	return hex.EncodeToString(sum[:])
 }
 
 func (s Spoke) version() *writv1.Version {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -77,6 +78,9 @@ func (h *hub) Enrol(_ context.Context, r *writv1.EnrolRequest) (*writv1.EnrolRes
 	if err != nil {
 		return nil, err
 	}
+	if r.GetAccountToken() != "account" {
+		return nil, status.Error(codes.Unauthenticated, "AccountTokenWrong: none")
+	}
 	if r.GetToken() != "secret" {
 		return nil, status.Error(codes.Unauthenticated, "TokenWrong: look at the join file")
 	}
@@ -131,7 +135,7 @@ func (h *hub) join(t *testing.T, token string) *Join {
 }
 
 func newSpoke(dir string) Spoke {
-	return Spoke{Dir: dir, ClusterUID: "uid", Release: "v0", Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	return Spoke{Dir: dir, ClusterUID: "uid", Release: "v0", AccountToken: func() (string, error) { return "account", nil }, Log: slog.New(slog.DiscardHandler), Now: time.Now}
 }
 
 func TestEnrolAndLoad(t *testing.T) {
@@ -175,6 +179,12 @@ func TestRefusalsEndTheEnrolmentAndLeaveNoIdentity(t *testing.T) {
 	_, err = newSpoke(dir).Start(t.Context(), h.join(t, "secret"))
 	require.ErrorContains(t, err, "instead of")
 	require.NoFileExists(t, filepath.Join(dir, enrolmentFile))
+
+	without := newSpoke(t.TempDir())
+	without.AccountToken = func() (string, error) { return "", errors.New("no such file") }
+	_, err = without.Start(t.Context(), h.join(t, "secret"))
+	require.EqualError(t, err, "enrol cluster east: no such file")
+	require.NotErrorIs(t, err, ErrRefused)
 
 	// A hub of other authorities is not spoken to at all.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

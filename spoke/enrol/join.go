@@ -56,6 +56,9 @@ func ParseJoin(raw []byte) (*Join, error) {
 	return &join, nil
 }
 
+// TokenDigest is the SHA-256 of the token, hex: it tells one registration from another.
+func (j *Join) TokenDigest() string { return digest([]byte(j.Token)) }
+
 // YAML is the file as ParseJoin reads it.
 func (j Join) YAML() ([]byte, error) { return yaml.Marshal(j) }
 

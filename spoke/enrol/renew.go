@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -17,7 +18,31 @@ import (
 
 // Keep renews the SVID at half of its life until the context ends. It is on disk before it is used.
 func (e *Enrolment) Keep(ctx context.Context) {
-	identity.Keep(ctx, e.Source, e.Renew, e.store, e.spoke.Now, e.spoke.Log)
+	identity.Keep(ctx, e.Source, e.Renew, e.store, e.hurry, e.spoke.Now, e.spoke.Log)
+}
+
+// Hurry has Keep renew the SVID now. It never blocks.
+func (e *Enrolment) Hurry() {
+	select {
+	case e.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// Trust replaces what the spoke trusts for the hub. It is on disk when this returns nil.
+func (e *Enrolment) Trust(pem []byte) error {
+	authorities, err := identity.ParseAuthorities(pem)
+	if err != nil {
+		return err
+	}
+	if authorities.TrustDomain().Name() != e.TrustDomain {
+		return fmt.Errorf("the hub sent authorities of the trust domain %s", authorities.TrustDomain())
+	}
+	if err := identity.WriteFile(filepath.Join(e.spoke.Dir, authoritiesFile), authorities.PEM()); err != nil {
+		return err
+	}
+	e.Source.SetAuthorities(authorities)
+	return nil
 }
 
 // Renew asks the hub for the next SVID, for a new key: over mTLS with the present one, or, where that ran out while the hub

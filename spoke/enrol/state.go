@@ -32,6 +32,7 @@ type Facts struct {
 	Epoch       uint64    `json:"epoch"`     // where the journal begins, at sequence 0
 	TrustRoot   string    `json:"trustRoot"` // JSON, as pinned by the join file
 	EnrolledAt  time.Time `json:"enrolledAt"`
+	JoinedWith  string    `json:"joinedWith,omitempty"` // the digest of the join token, see Join.TokenDigest
 }
 
 // Enrolment is a spoke's identity, and the keys that go with it.
@@ -41,10 +42,11 @@ type Enrolment struct {
 	ReceiptKey ed25519.PrivateKey
 
 	spoke Spoke
+	hurry chan struct{} // a renewal is wanted now
 }
 
-// load reads an enrolment from disk; nil where there is none.
-func (s Spoke) load() (*Enrolment, error) {
+// Settled are the facts of the enrolment on disk; nil where there is none.
+func (s Spoke) Settled() (*Facts, error) {
 	raw, err := os.ReadFile(filepath.Join(s.Dir, enrolmentFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -52,15 +54,25 @@ func (s Spoke) load() (*Enrolment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Enrolment{spoke: s}
-	if err := json.Unmarshal(raw, &e.Facts); err != nil {
+	var facts Facts
+	if err := json.Unmarshal(raw, &facts); err != nil {
 		return nil, fmt.Errorf("%s: %w", enrolmentFile, err)
 	}
+	return &facts, nil
+}
+
+// load reads an enrolment from disk; nil where there is none.
+func (s Spoke) load() (*Enrolment, error) {
+	facts, err := s.Settled()
+	if facts == nil || err != nil {
+		return nil, err
+	}
+	e := &Enrolment{Facts: *facts, spoke: s, hurry: make(chan struct{}, 1)}
 	svid, err := identity.LoadSVID(filepath.Join(s.Dir, svidFile))
 	if err != nil {
 		return nil, err
 	}
-	raw, err = os.ReadFile(filepath.Join(s.Dir, authoritiesFile))
+	raw, err := os.ReadFile(filepath.Join(s.Dir, authoritiesFile))
 	if err != nil {
 		return nil, err
 	}

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/credentials"
 	"github.com/writ-dev/writ/spoke/journal"
 )
-
-// revokeWithin bounds the revocation of a lease; past it, the lease's own end counts.
-const revokeWithin = 30 * time.Second
 
 // start executes a judged bundle beside the others. It blocks while all slots are taken: what waits then, waits at the hub.
 func (e *Executor) start(a *attempt) {
@@ -33,8 +31,11 @@ func (e *Executor) act(life context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(life, time.Duration(a.decoded.Order.DeadlineSeconds)*time.Second)
 	defer cancel()
 	no, err := e.walk(ctx, a, acting)
-	if a.lease != nil {
-		defer e.revoke(a.lease)
+	if a.claimed.Entry().BundleID != "" {
+		if !a.asked {
+			a.leased.Until = e.Now() // there is none
+		}
+		e.running.Go(func() { e.release(a.leased, a.lease) })
 	}
 	if life.Err() != nil {
 		return
@@ -52,7 +53,7 @@ func (e *Executor) afterFault(ctx context.Context, a *attempt, fault error) *ref
 	if a.sent {
 		check, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		if applied, err := e.Targets.Applied(check, a.decoded.Order.Target, fieldManager(a.decoded.Order)); err == nil && applied {
+		if applied, err := e.Targets.Applied(check, a.decoded.Order, fieldManager(a.decoded.Order)); err == nil && applied {
 			a.done = true
 			return nil
 		}
@@ -60,24 +61,56 @@ func (e *Executor) afterFault(ctx context.Context, a *attempt, fault error) *ref
 	return refusal.New("execute", refusal.DeadlineExceeded, "not done within %d s: %v", a.decoded.Order.DeadlineSeconds, fault)
 }
 
-// claim writes "started" into the journal, synced, before the first side effect. It succeeds once.
+// claim writes "started" into the journal, synced, before the first side effect. It succeeds once, and never for what is frozen
+// at that moment.
 func (e *Executor) claim(_ context.Context, a *attempt) (*refusal.Refusal, error) {
 	now := e.Now()
 	if expires := a.decoded.Bundle.Expires; now.After(expires) {
 		return refusal.New("claim", refusal.BundleExpired, "it was to start before %s: ask again", expires.Format(time.RFC3339)), nil
 	}
-	claimed, err := e.Journal.Claim(a.id(), now)
+	var no *refusal.Refusal
+	lease := e.leaseOf(a, now)
+	claimed, err := e.Journal.ClaimUnless(a.id(), now, &lease, func(frozen bundle.Freezes) error {
+		if no = frozen.Judge(a.id(), a.decoded.Order.Action, now); no != nil {
+			return errFrozen
+		}
+		return nil
+	})
+	if errors.Is(err, errFrozen) {
+		return no, nil
+	}
 	if errors.Is(err, journal.ErrClaimed) {
 		return nil, fmt.Errorf("%w: %w", errNever, err)
 	}
-	a.claimed, a.started = claimed, now
+	a.claimed, a.started, a.leased = claimed, now, lease
 	return nil, err
 }
 
+// errFrozen keeps the journal from writing a claim.
+var errFrozen = errors.New("frozen")
+
 // credential asks for a credential of this action alone.
 func (e *Executor) credential(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
+	if a.lease == nil {
+		if no, err := e.issue(ctx, a); no != nil || err != nil {
+			return no, err
+		}
+	}
+	if err := e.note(a); err != nil {
+		return nil, err
+	}
+	var err error
+	a.api, err = newAPI(a.lease.RESTConfig(e.Cluster), a.decoded.Order.Target.Namespace)
+	return nil, err
+}
+
+func (e *Executor) issue(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
 	life := time.Duration(a.decoded.Order.DeadlineSeconds) * time.Second
+	if end, ok := ctx.Deadline(); ok {
+		life = time.Until(end) // what is left of it
+	}
 	lease, err := e.Issuer.Issue(ctx, a.verified, life)
+	a.asked = a.asked || !errors.Is(err, credentials.ErrRefused)
 	if errors.Is(err, credentials.ErrRefused) {
 		return refusal.New("credential", refusal.CredentialRefused, "%v", err), nil
 	}
@@ -85,69 +118,45 @@ func (e *Executor) credential(ctx context.Context, a *attempt) (*refusal.Refusal
 		return nil, err
 	}
 	a.lease = lease
-	a.api, err = newAPI(lease.RESTConfig(e.Cluster), a.decoded.Order.Target.Namespace)
-	return nil, err
+	return nil, nil
 }
 
-// dryRun computes the change from what the credential may read, and has the API server check it.
+// dryRun computes the change from what the credential may read, and has the API server check it. What it would change must be
+// what was rehearsed, where something was: that is what people have seen.
 func (e *Executor) dryRun(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
-	if no, err := e.compute(ctx, a); no != nil || err != nil {
+	action, c := a.verified.Action()
+	order := a.decoded.Order
+	t, no, err := try(ctx, a.api, action, c, catalogue.Stamp{OrderID: order.ID, At: a.started}, e.Veil(order.RequestID))
+	if no != nil || err != nil {
 		return no, err
 	}
-	_, err := a.api.patch(ctx, a.change, fieldManager(a.decoded.Order), true)
-	return verdictOf("dryRun", refusal.DryRunRefused, err)
+	if order.RehearsalDigest != "" && t.diff.Digest() != order.RehearsalDigest {
+		return refusal.New("dryRun", refusal.RealityMoved, "it would change something else than what was rehearsed: %s now; ask again", t.diff), nil
+	}
+	a.change = t.change
+	return nil, nil
 }
 
 // apply makes the change. The patch carries the resource version that was read, so that it cannot overwrite what somebody
 // else changed meanwhile; then everything is computed anew, against the same preconditions.
 func (e *Executor) apply(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
+	if a.change.Verb == catalogue.Nothing {
+		return a.collect(ctx)
+	}
 	manager := fieldManager(a.decoded.Order)
 	if a.sent {
-		if applied, err := e.Targets.Applied(ctx, a.decoded.Order.Target, manager); applied || err != nil {
+		if applied, err := e.Targets.Applied(ctx, a.decoded.Order, manager); applied || err != nil {
 			a.done = applied
 			return nil, err
 		}
-		if no, err := e.compute(ctx, a); no != nil || err != nil {
+		if no, err := e.dryRun(ctx, a); no != nil || err != nil {
 			return no, err
 		}
 	}
 	a.sent = true
-	generation, err := a.api.patch(ctx, a.change, manager, false)
+	object, err := a.api.do(ctx, a.change, manager, false)
 	if err == nil {
-		a.done, a.generated = true, generation
+		a.done, a.generated = true, generationOf(object)
 	}
 	return verdictOf("apply", refusal.ApplyRefused, err)
-}
-
-// compute reads what the action needs and works the change out.
-func (e *Executor) compute(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
-	action, c := a.verified.Action()
-	reads := action.Reads(c)
-	read := make([][]byte, len(reads))
-	for i, r := range reads {
-		raw, err := a.api.get(ctx, r)
-		if no, err := verdictOf("dryRun", refusal.DryRunRefused, err); no != nil || err != nil {
-			return no, err
-		}
-		read[i] = raw
-	}
-	change, err := action.Change(c, catalogue.Stamp{OrderID: a.decoded.Order.ID, At: a.started}, read)
-	switch {
-	case errors.Is(err, catalogue.ErrTargetChanged):
-		return refusal.New("dryRun", refusal.TargetChanged, "%v", err), nil
-	case errors.Is(err, catalogue.ErrNothingToDo):
-		return refusal.New("dryRun", refusal.NothingToDo, "%v", err), nil
-	case err != nil:
-		return refusal.New("dryRun", refusal.DryRunRefused, "%v", err), nil
-	}
-	a.change = change
-	return nil, nil
-}
-
-func (e *Executor) revoke(lease *credentials.Lease) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.life), revokeWithin)
-	defer cancel()
-	if err := lease.Revoke(ctx); err != nil {
-		e.Log.WarnContext(ctx, "lease not revoked; it ends by itself", "lease", lease.ID, "expires", lease.Expires, "error", err)
-	}
 }

@@ -39,21 +39,26 @@ var ErrGone = errors.New("the target is gone")
 
 // Targets reads the cluster with the spoke's own, read-only identity.
 type Targets interface {
-	// Applied reports whether a change by this field manager has reached the object; ErrGone where nobody can tell any more.
-	Applied(ctx context.Context, target catalogue.Target, fieldManager string) (bool, error)
-	// Await waits until the prediction holds, at most until the time given, and says what was seen.
-	Await(ctx context.Context, target catalogue.Target, p catalogue.Prediction, until time.Time) (held bool, detail string, err error)
+	// Applied reports whether the order's operation, made under this field manager, has reached the cluster; ErrGone where
+	// nobody can tell any more.
+	Applied(ctx context.Context, order bundle.Order, fieldManager string) (bool, error)
+	// Await waits until the order's prediction holds, at most until the time given, and says what was seen.
+	Await(ctx context.Context, order bundle.Order, until time.Time) (held bool, detail string, err error)
+	// Drift lists what is not as the order predicted now.
+	Drift(ctx context.Context, order bundle.Order) ([]catalogue.Drift, error)
 }
 
 // LocalPolicy is the cluster admin's own word on what may be done here.
 type LocalPolicy interface {
-	Allow(order bundle.Order, floor catalogue.Tier) *refusal.Refusal
+	// Lowers is the tier to which the admin agrees to lower what the order's content demands; empty where to none.
+	Lowers(order bundle.Order, now time.Time) catalogue.Tier
+	Allow(order bundle.Order, floor catalogue.Tier, now time.Time) *refusal.Refusal
 }
 
 // Parts are what an executor is made of.
 type Parts struct {
 	Audience bundle.Audience
-	Root     *trust.Root
+	Root     trust.Source
 	Journal  *journal.Journal
 	Policy   LocalPolicy
 	Issuer   credentials.Issuer
@@ -61,7 +66,9 @@ type Parts struct {
 	Uplink   Uplink
 	Cluster  *rest.Config // host and CA only: whoever executes brings a lease
 	Receipts bundle.Signer
+	Veil     func(requestID string) []byte // the key under which secret values of one request's diffs are told apart
 	Tracer   trace.Tracer
+	Meter    Meter // nil counts nothing
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -77,6 +84,9 @@ type Executor struct {
 
 // New makes an executor. Until Run it executes nothing.
 func New(parts Parts) *Executor {
+	if parts.Meter == nil {
+		parts.Meter = silent{}
+	}
 	return &Executor{Parts: parts, slots: make(chan struct{}, atOnce), fatal: make(chan error, 1), life: context.Background()}
 }
 
@@ -118,12 +128,15 @@ type attempt struct {
 	verified  trust.Verified
 	claimed   journal.Claimed
 	started   time.Time
+	leased    journal.Lease // as the journal has it
+	asked     bool          // for a credential, and not refused: there may be one, whatever was answered
 	lease     *credentials.Lease
 	api       *api
 	change    catalogue.Change
-	sent      bool // the patch has left: whether it arrived may be unknown
-	done      bool // the patch is known to have been applied
+	sent      bool // the operation has left: whether it arrived may be unknown
+	done      bool // the operation is known to have been applied
 	generated int64
+	artefact  []byte // what was collected
 }
 
 func (a *attempt) id() string {
@@ -135,4 +148,6 @@ func (a *attempt) id() string {
 
 // fieldManager marks a change in the object's managedFields as this order's, so that after a crash it can be told whether
 // the change arrived.
-func fieldManager(order bundle.Order) string { return "writ-" + order.ID }
+func fieldManager(order bundle.Order) string { return managerOf(order.ID) }
+
+func managerOf(orderID string) string { return "writ-" + orderID }

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
+	"github.com/writ-dev/writ/api/diff"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/trust/trusttest"
 	"github.com/writ-dev/writ/credentials"
@@ -331,17 +334,50 @@ func TestTakenIsJudgedAgain(t *testing.T) {
 // takeAndClaim leaves the journal as a spoke does that was killed on its way.
 func (s *scene) takeAndClaim(t *testing.T, claim bool) {
 	t.Helper()
-	raw := s.f.Seal(s.f.Bundle(s.f.Order()))
-	d, no := bundle.Decode(raw)
-	require.Nil(t, no)
-	require.NoError(t, s.journal.Take(journal.Entry{Epoch: 1, Sequence: d.Bundle.Sequence, BundleID: d.Bundle.ID, BundleDigest: d.Digest,
-		Previous: d.Bundle.Previous, OrderID: d.Order.ID, OrderEnds: d.Order.ValidUntil, Bundle: raw}))
+	s.take(t, s.f.Seal(s.f.Bundle(s.f.Order())))
 	if claim {
-		_, err := s.journal.Claim(d.Bundle.ID, time.Now())
+		_, err := s.journal.Claim(theBundle, time.Now())
 		require.NoError(t, err)
 	}
 	require.NoError(t, s.journal.Close())
 	s.open()
+}
+
+// take writes a bundle into the journal; the next one follows it.
+func (s *scene) take(t *testing.T, raw []byte) {
+	t.Helper()
+	d, no := bundle.Decode(raw)
+	require.Nil(t, no)
+	require.NoError(t, s.journal.Take(journal.Entry{Epoch: 1, Sequence: d.Bundle.Sequence, BundleID: d.Bundle.ID, BundleDigest: d.Digest,
+		Previous: d.Bundle.Previous, OrderID: d.Order.ID, OrderEnds: d.Order.ValidUntil, Bundle: raw}))
+	s.f.Sequence, s.f.Previous = d.Bundle.Sequence, d.Digest
+}
+
+// What a start takes up and begins to execute is not taken for something that was under way when the spoke stopped.
+func TestWhatIsTakenUpIsNotInterrupted(t *testing.T) {
+	s := newScene(t)
+	s.stop()
+	s.takeAndClaim(t, false)
+	second := s.f.Order()
+	second.ID = "order-second"
+	wrapped := s.f.Bundle(second)
+	wrapped.ID = "bundle-second"
+	s.take(t, s.f.Seal(wrapped))
+	begun, read := make(chan struct{}), make(chan struct{})
+	judged := 0
+	s.onAllow = func() {
+		if judged++; judged == 2 {
+			<-begun // the first is claimed and asks for its credential when the second is still being judged
+			s.set(func() { s.denied = refusal.New("policy", refusal.LocalPolicyDenied, "not here") })
+		}
+	}
+	s.onIssue = sync.OnceFunc(func() { close(begun); <-read })
+	s.run()
+	close(read)
+	require.Equal(t, bundle.Applied, s.receipt(theBundle).Result)
+	s.receipt("bundle-second")
+	s.stop()
+	require.Zero(t, s.asked, "nobody asks the cluster what became of it")
 }
 
 // A journal that does not write takes nothing, and the hub is told.
@@ -357,4 +393,67 @@ func TestWithoutAJournalNothingIsDone(t *testing.T) {
 	require.Zero(t, calls)
 	require.Zero(t, s.leases)
 	require.Empty(t, s.taken)
+}
+
+// An order that was rehearsed is carried out only if it still changes what people have seen; one of tier high must have been.
+func TestRealityHasMovedSinceTheRehearsal(t *testing.T) {
+	scale := func(t *testing.T, s *scene, digest string) bundle.Receipt {
+		order := s.f.Order()
+		order.RehearsalDigest = digest
+		require.NoError(t, s.executor.Bundle(t.Context(), s.f.Seal(s.f.Bundle(order))))
+		return s.receipt(theBundle)
+	}
+	rehearsed := func(t *testing.T, s *scene) string {
+		changes, says, no, err := executor.Rehearse(t.Context(), &rest.Config{Host: s.server.URL, BearerToken: "token"}, s.f.Rehearsable(s.f.Order()), nil, time.Now())
+		require.NoError(t, err)
+		require.Nil(t, no)
+		require.Equal(t, "replicas 3 → 4", says)
+		require.Equal(t, diff.Diff{Object: "deployment/shop/checkout/scale", Changes: []diff.Field{{Path: "spec.replicas", Before: "3", After: "4"}}}, changes)
+		_, dryRuns, changed := s.server.said()
+		require.Equal(t, 1, dryRuns)
+		require.Zero(t, changed, "a rehearsal changes nothing")
+		return changes.Digest()
+	}
+	t.Run("it has not", func(t *testing.T) {
+		s := newScene(t)
+		require.Equal(t, bundle.Applied, scale(t, s, rehearsed(t, s)).Result)
+	})
+	t.Run("it has, in what is changed", func(t *testing.T) {
+		s := newScene(t)
+		digest := rehearsed(t, s)
+		s.server.mu.Lock()
+		s.server.more = map[string]any{"paused": true} // as an admission webhook would that came since
+		s.server.mu.Unlock()
+		receipt := scale(t, s, digest)
+		require.Equal(t, bundle.Refused, receipt.Result)
+		require.Equal(t, refusal.RealityMoved, receipt.Refusal.Reason)
+		require.Contains(t, receipt.Refusal.Detail, "spec.paused (none) → true")
+		_, _, changed := s.server.said()
+		require.Zero(t, changed)
+	})
+	t.Run("it has, between the dry run and the change", func(t *testing.T) {
+		s := newScene(t)
+		digest := rehearsed(t, s)
+		s.server.steer = func(w http.ResponseWriter, dryRun bool) bool {
+			if dryRun || s.server.more != nil {
+				return false
+			}
+			s.server.more = map[string]any{"paused": true}
+			answer(w, 409, "Conflict")
+			return true
+		}
+		receipt := scale(t, s, digest)
+		require.Equal(t, refusal.RealityMoved, receipt.Refusal.Reason)
+		_, _, changed := s.server.said()
+		require.Zero(t, changed)
+	})
+	t.Run("it was never rehearsed", func(t *testing.T) {
+		s := newScene(t)
+		order := s.f.Order()
+		order.Tier = catalogue.High
+		require.NoError(t, s.executor.Bundle(t.Context(), s.f.Seal(s.f.Bundle(order, s.f.Approvers[:2]...))))
+		require.Equal(t, refusal.RehearsalMissing, s.receipt(theBundle).Refusal.Reason)
+		calls, _, _ := s.server.said()
+		require.Zero(t, calls)
+	})
 }

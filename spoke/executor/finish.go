@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/internal/fault"
 	"github.com/writ-dev/writ/spoke/journal"
@@ -14,18 +15,25 @@ import (
 // finish signs the receipt, writes it into the journal and sends it; then it watches for the outcome, if anything was done.
 func (e *Executor) finish(ctx context.Context, a *attempt, no *refusal.Refusal) error {
 	receipt := e.receiptOf(a, no)
+	if len(a.artefact) > 0 {
+		if err := e.keep(ctx, "artefact", func() error { return e.Journal.Keep(a.id(), a.artefact) }); err != nil {
+			return err
+		}
+		receipt.Artefact = bundle.Digest(a.artefact)
+	}
 	envelope, err := bundle.Seal(ctx, bundle.ReceiptType, receipt, e.Receipts)
 	if err != nil {
 		return err
 	}
 	var watch *journal.Watch
-	if receipt.Result == bundle.Applied {
+	if receipt.Result == bundle.Applied && !a.decoded.Order.Prediction.ByHub() {
 		watch = watchOf(a.decoded, receipt.FinishedAt)
 	}
 	if err := e.keep(ctx, "receipt", func() error { return e.Journal.Finish(a.id(), envelope, watch) }); err != nil {
 		return err
 	}
 	e.trace(a, "receipt", receipt.FinishedAt, no)
+	e.countReceipt(a.decoded.Order.Action, receipt, no)
 	e.Uplink.Attested()
 	e.Log.InfoContext(ctx, "receipt", "bundle", a.id(), "action", a.decoded.Order.Action,
 		"target", a.decoded.Order.Target.String(), "result", string(receipt.Result), "change", receipt.Change)
@@ -69,7 +77,7 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 		return
 	}
 	entered := e.Now()
-	held, detail, err := e.Targets.Await(ctx, d.Order.Target, d.Order.Prediction, watch.Until)
+	held, detail, err := e.Targets.Await(ctx, d.Order, watch.Until)
 	if ctx.Err() != nil {
 		return // the restart goes on watching
 	}
@@ -77,9 +85,11 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 		detail = err.Error()
 	}
 	outcome := bundle.Outcome{Cluster: e.Audience.Cluster, BundleID: d.Bundle.ID, OrderID: d.Order.ID, OrderDigest: d.OrderDigest,
-		RequestID: d.Order.RequestID, Result: bundle.DidNot, Detail: detail, ObservedAt: e.Now().UTC()}
+		RequestID: d.Order.RequestID, Result: bundle.DidNot, Detail: refusal.OneLine(detail), ObservedAt: e.Now().UTC()}
 	if held {
 		outcome.Result = bundle.CameTrue
+	} else {
+		outcome.Drift = e.drift(ctx, d.Order)
 	}
 	envelope, err := bundle.Seal(ctx, bundle.OutcomeType, outcome, e.Receipts)
 	if err == nil {
@@ -91,6 +101,20 @@ func (e *Executor) observe(ctx context.Context, watch journal.Watch) {
 	}
 	e.trace(&attempt{decoded: d}, "observe", entered, nil)
 	e.Uplink.Attested()
+}
+
+// driftWithin bounds the last look at a target that is not as predicted.
+const driftWithin = 10 * time.Second
+
+// drift is what is not as predicted; nothing where nobody can tell.
+func (e *Executor) drift(ctx context.Context, order bundle.Order) []catalogue.Drift {
+	ctx, cancel := context.WithTimeout(ctx, driftWithin)
+	defer cancel()
+	drift, err := e.Targets.Drift(ctx, order)
+	if err != nil {
+		e.Log.WarnContext(ctx, "the drift is not known", "target", order.Target.String(), "error", err)
+	}
+	return drift
 }
 
 // keep writes what was signed into the journal, again and again while the disk has no room: what was done must be told.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/internal/fault"
@@ -51,6 +52,7 @@ func (e *Executor) reject(ctx context.Context, a *attempt, no *refusal.Refusal) 
 	} else {
 		e.Log.ErrorContext(ctx, "bundle rejected", "sequence", sequence, "reason", string(no.Reason), "detail", no.Detail)
 	}
+	e.Meter.Rejected(string(no.Reason))
 	e.Uplink.Rejected(sequence, string(no.Reason), no.Detail)
 }
 
@@ -67,7 +69,7 @@ func (e *Executor) verify(ctx context.Context, a *attempt) (*refusal.Refusal, er
 	if err != nil {
 		return nil, err
 	}
-	authentic, no := trust.Authenticate(ctx, a.decoded, e.Root, trust.Expect{
+	authentic, no := trust.Authenticate(ctx, a.decoded, e.Root.Present(), trust.Expect{
 		Audience: e.Audience, Epoch: head.Epoch, Sequence: head.Sequence, Previous: head.Digest,
 	})
 	a.authentic = authentic
@@ -76,14 +78,17 @@ func (e *Executor) verify(ctx context.Context, a *attempt) (*refusal.Refusal, er
 
 // judge decides, with the shared kernel and then with the cluster's own policy.
 func (e *Executor) judge(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
-	verified, no := trust.Judge(ctx, a.authentic, e.Now())
+	now := e.Now()
+	verified, no := trust.Judge(ctx, a.authentic, now, trust.LoweredTo(e.Policy.Lowers(a.decoded.Order, now)))
 	if no != nil {
 		return no, nil
 	}
-	action, c := verified.Action()
-	floor, _ := action.TierOf(c)
+	action, _ := verified.Action()
+	if order := verified.Order(); (order.Tier == catalogue.High || action.Rehearsed) && order.RehearsalDigest == "" {
+		return refusal.New("judge", refusal.RehearsalMissing, "a %s order of %s must name what was rehearsed: upgrade the hub", order.Tier, order.Action), nil
+	}
 	a.verified = verified
-	return e.Policy.Allow(verified.Order(), floor), nil
+	return e.Policy.Allow(verified.Order(), verified.Floor(), now), nil
 }
 
 // take writes the bundle into the journal and moves the sequence, whatever the verdict. An order that was used before is

@@ -34,6 +34,7 @@ var acting = []step{
 	{"credential", (*Executor).credential},
 	{"dryRun", (*Executor).dryRun},
 	{"apply", (*Executor).apply},
+	{"follow", (*Executor).follow},
 }
 
 // walk takes steps, each in a span of the order's trace, until one refuses or the context ends. A fault is tried again.

@@ -12,27 +12,35 @@ import (
 )
 
 // resume takes up what the journal says was under way: bundles taken are judged again and executed if they still may be,
-// bundles started are never executed again but reported as the cluster shows them, predictions are watched further.
+// bundles started are never executed again but reported as the cluster shows them, predictions are watched further. All of it
+// is read before any of it goes on: what is executed now must not be taken for what was interrupted.
 func (e *Executor) resume(ctx context.Context) error {
 	unclaimed, err := e.Journal.Unclaimed()
 	if err != nil {
 		return err
+	}
+	started, err := e.Journal.Started()
+	if err != nil {
+		return err
+	}
+	watches, err := e.Journal.Watches()
+	if err != nil {
+		return err
+	}
+	leases, err := e.Journal.Leases()
+	if err != nil {
+		return err
+	}
+	for _, lease := range leases {
+		e.running.Go(func() { e.release(lease, nil) })
 	}
 	for _, entry := range unclaimed {
 		if err := e.again(ctx, entry); err != nil {
 			return err
 		}
 	}
-	started, err := e.Journal.Started()
-	if err != nil {
-		return err
-	}
 	for _, entry := range started {
 		e.running.Go(func() { e.settle(ctx, entry) })
-	}
-	watches, err := e.Journal.Watches()
-	if err != nil {
-		return err
 	}
 	for _, watch := range watches {
 		e.running.Go(func() { e.observe(e.life, watch) })
@@ -66,7 +74,7 @@ func (e *Executor) reopen(ctx context.Context, entry journal.Entry) (*attempt, e
 	decoded, no := bundle.Decode(entry.Bundle)
 	if no == nil {
 		a.decoded = decoded
-		a.authentic, no = trust.Authenticate(ctx, decoded, e.Root, trust.Expect{Audience: e.Audience, Epoch: entry.Epoch,
+		a.authentic, no = trust.Authenticate(ctx, decoded, e.Root.Present(), trust.Expect{Audience: e.Audience, Epoch: entry.Epoch,
 			Sequence: entry.Sequence - 1, Previous: decoded.Bundle.Previous})
 	}
 	if no != nil {
@@ -84,7 +92,7 @@ func (e *Executor) settle(ctx context.Context, entry journal.Entry) {
 	}
 	var applied bool
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		applied, err = e.Targets.Applied(ctx, a.decoded.Order.Target, fieldManager(a.decoded.Order))
+		applied, err = e.Targets.Applied(ctx, a.decoded.Order, fieldManager(a.decoded.Order))
 		if err == nil || errors.Is(err, ErrGone) {
 			break
 		}
@@ -100,6 +108,9 @@ func (e *Executor) settle(ctx context.Context, entry journal.Entry) {
 	case applied:
 		a.sent, a.done = true, true
 		a.change.Says = "found applied after a restart"
+		if action, _, ok := a.decoded.Order.Case(); ok && action.Follows {
+			a.change.Says = "found begun after a restart: what was to follow and was not done by then is left"
+		}
 	default:
 		no = refusal.New("execute", refusal.Interrupted, "the spoke was stopped before the change was made: ask again")
 	}

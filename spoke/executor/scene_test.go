@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -38,21 +39,27 @@ type scene struct {
 	server   *server
 	receipts *bundle.Key
 	stop     func()
+	onAllow  func() // before the local policy's word
+	onIssue  func() // before a lease
 
 	mu       sync.Mutex // guards what is below
 	late     time.Duration
 	denied   *refusal.Refusal // the local policy's word
 	leases   int
 	revoked  int
+	ended    []string // leases, by their IDs, without the one who was given them
+	noEnd    error
 	noLease  error
 	taken    []uint64
 	rejected []string
 	unheard  error // what reading the target says
+	asked    int   // whether a change was made
 }
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{t: t, f: trusttest.New(t), dir: filepath.Join(t.TempDir(), "journal"), server: newServer(t)}
+	s := &scene{t: t, f: trusttest.New(t), dir: filepath.Join(t.TempDir(), "journal"), server: newServer(t),
+		onAllow: func() {}, onIssue: func() {}}
 	s.receipts = s.f.Keys(1)[0]
 	s.open()
 	require.NoError(t, s.journal.Init(journal.Head{Epoch: s.f.Epoch, Sequence: s.f.Sequence, Digest: s.f.Previous}))
@@ -71,7 +78,7 @@ func (s *scene) open() {
 // run starts an executor on the journal as it is.
 func (s *scene) run() {
 	s.executor = executor.New(executor.Parts{Audience: s.f.Audience, Root: s.f.Root, Journal: s.journal, Policy: s, Issuer: s, Targets: s,
-		Uplink: s, Cluster: &rest.Config{Host: s.server.URL}, Receipts: s.receipts, Tracer: noop.NewTracerProvider().Tracer(""),
+		Uplink: s, Cluster: &rest.Config{Host: s.server.URL}, Veil: func(string) []byte { return nil }, Receipts: s.receipts, Tracer: noop.NewTracerProvider().Tracer(""),
 		Log: slog.New(slog.DiscardHandler), Now: s.now})
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
@@ -86,14 +93,19 @@ func (s *scene) now() time.Time { s.mu.Lock(); defer s.mu.Unlock(); return time.
 func (s *scene) set(change func()) { s.mu.Lock(); defer s.mu.Unlock(); change() }
 
 // Allow implements LocalPolicy.
-func (s *scene) Allow(bundle.Order, catalogue.Tier) *refusal.Refusal {
+func (s *scene) Allow(bundle.Order, catalogue.Tier, time.Time) *refusal.Refusal {
+	s.onAllow()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.denied
 }
 
+// Lowers implements LocalPolicy.
+func (s *scene) Lowers(bundle.Order, time.Time) catalogue.Tier { return "" }
+
 // Issue implements Issuer.
 func (s *scene) Issue(context.Context, trust.Verified, time.Duration) (*credentials.Lease, error) {
+	s.onIssue()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.noLease != nil {
@@ -101,15 +113,33 @@ func (s *scene) Issue(context.Context, trust.Verified, time.Duration) (*credenti
 	}
 	s.leases++
 	return credentials.NewLease("test", fmt.Sprintf("lease-%d", s.leases), "token", time.Now().Add(time.Minute), func(context.Context) error {
-		s.set(func() { s.revoked++ })
-		return nil
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.noEnd == nil {
+			s.revoked++
+		}
+		return s.noEnd
 	}), nil
 }
 
-// Applied implements Targets.
-func (s *scene) Applied(_ context.Context, _ catalogue.Target, manager string) (bool, error) {
+// Foretell implements Issuer.
+func (s *scene) Foretell(trust.Verified) string { return "" }
+
+// End implements Issuer.
+func (s *scene) End(_ context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.noEnd == nil {
+		s.ended = append(s.ended, id)
+	}
+	return s.noEnd
+}
+
+// Applied implements Targets.
+func (s *scene) Applied(_ context.Context, _ bundle.Order, manager string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
 	if s.unheard != nil {
 		return false, s.unheard
 	}
@@ -117,8 +147,13 @@ func (s *scene) Applied(_ context.Context, _ catalogue.Target, manager string) (
 }
 
 // Await implements Targets.
-func (s *scene) Await(context.Context, catalogue.Target, catalogue.Prediction, time.Time) (bool, string, error) {
+func (s *scene) Await(context.Context, bundle.Order, time.Time) (bool, string, error) {
 	return true, "as predicted", nil
+}
+
+// Drift implements Targets.
+func (s *scene) Drift(context.Context, bundle.Order) ([]catalogue.Drift, error) {
+	return nil, nil
 }
 
 // Taken implements Uplink.
@@ -181,6 +216,7 @@ type server struct {
 	// steer may answer a patch itself, before it is carried out; after carries it out and then loses the answer.
 	steer func(w http.ResponseWriter, dryRun bool) (answered bool)
 	lose  bool
+	more  map[string]any // what a dry run changes besides
 }
 
 func newServer(t *testing.T) *server {
@@ -242,7 +278,12 @@ func (s *server) patch(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if dryRun {
 		s.dryRuns++
-		return true
+		checked := s.object()
+		spec := checked["spec"].(map[string]any)
+		spec["replicas"] = body.Spec.Replicas
+		maps.Copy(spec, s.more)
+		_ = json.NewEncoder(w).Encode(checked)
+		return false
 	}
 	s.changes++
 	s.version++
@@ -255,7 +296,7 @@ func (s *server) patch(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-func (s *server) object() any {
+func (s *server) object() map[string]any {
 	return map[string]any{"apiVersion": "autoscaling/v1", "kind": "Scale",
 		"metadata": map[string]any{"name": "checkout", "namespace": "shop", "uid": "d1", "resourceVersion": fmt.Sprint(s.version)},
 		"spec":     map[string]any{"replicas": s.replicas}}

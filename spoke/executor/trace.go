@@ -11,8 +11,10 @@ import (
 	"github.com/writ-dev/writ/api/refusal"
 )
 
-// trace writes one step down as a span of the order's trace, which rides in the bundle.
+// trace writes one step down as a span of the order's trace, which rides in the bundle, and counts it.
 func (e *Executor) trace(a *attempt, step string, entered time.Time, no *refusal.Refusal) {
+	now := e.Now()
+	e.Meter.Step(step, no != nil, now.Sub(entered))
 	if a.decoded == nil {
 		return
 	}
@@ -22,5 +24,5 @@ func (e *Executor) trace(a *attempt, step string, entered time.Time, no *refusal
 	if no != nil {
 		span.SetStatus(codes.Error, string(no.Reason))
 	}
-	span.End(trace.WithTimestamp(e.Now()))
+	span.End(trace.WithTimestamp(now))
 }

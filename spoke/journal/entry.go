@@ -55,6 +55,7 @@ type watching struct {
 type Signed struct {
 	BundleID string
 	Envelope []byte
+	Artefact []byte // what goes with a receipt; nil for nothing
 }
 
 // place is where a bundle stands in the order of all.
@@ -75,4 +76,5 @@ const (
 	receiptPrefix = "receipt/" // signed, not yet acknowledged
 	watchPrefix   = "watch/"
 	outcomePrefix = "outcome/" // signed, not yet acknowledged
+	keptPrefix    = "kept/"    // what goes with a receipt
 )

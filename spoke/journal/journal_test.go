@@ -71,6 +71,8 @@ func content(t testing.TB, j *journal.Journal) map[string]any {
 	note("receipts", receipts, err)
 	outcomes, err := j.Outcomes()
 	note("outcomes", outcomes, err)
+	frozen, err := j.Frozen()
+	note("frozen", frozen, err)
 	return all
 }
 
@@ -201,10 +203,14 @@ func TestALifeLeavesOnlyWhatIsUndelivered(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []journal.Entry{e}, unclaimed)
 	refused(t, j, journal.ErrUnknown, func() error { return j.Outcome(e.BundleID, nil) })
+	refused(t, j, journal.ErrUnknown, func() error { return j.Keep(e.BundleID, []byte("artefact")) })
 	_, err = j.Claim(e.BundleID, noon)
 	require.NoError(t, err)
 	watch := journal.Watch{BundleID: e.BundleID, Bundle: e.Bundle, Until: noon}
+	require.NoError(t, j.Keep(e.BundleID, []byte("before")))
+	require.NoError(t, j.Keep(e.BundleID, []byte("artefact")))
 	require.NoError(t, j.Finish(e.BundleID, []byte("receipt"), &watch))
+	refused(t, j, journal.ErrUnknown, func() error { return j.Keep(e.BundleID, []byte("other")) })
 	refused(t, j, journal.ErrUnknown, func() error { return j.Finish(e.BundleID, []byte("other"), nil) })
 	watches, err := j.Watches()
 	require.NoError(t, err)
@@ -212,8 +218,11 @@ func TestALifeLeavesOnlyWhatIsUndelivered(t *testing.T) {
 	require.NoError(t, j.Outcome(e.BundleID, []byte("outcome")))
 	refused(t, j, journal.ErrUnknown, func() error { return j.Outcome(e.BundleID, []byte("other")) })
 
+	receipts, outcomes, err := j.Undelivered()
+	require.NoError(t, err)
+	require.Equal(t, [2]int{1, 1}, [2]int{receipts, outcomes})
 	left := content(t, j)
-	require.Equal(t, []journal.Signed{{BundleID: e.BundleID, Envelope: []byte("receipt")}}, left["receipts"])
+	require.Equal(t, []journal.Signed{{BundleID: e.BundleID, Envelope: []byte("receipt"), Artefact: []byte("artefact")}}, left["receipts"])
 	require.Equal(t, []journal.Signed{{BundleID: e.BundleID, Envelope: []byte("outcome")}}, left["outcomes"])
 	for range 2 {
 		require.NoError(t, j.ReceiptDelivered(e.BundleID))
@@ -300,4 +309,30 @@ func BenchmarkLife(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A reset begins a higher epoch, and forgets nothing else.
+func TestAHigherEpochBeginsAnew(t *testing.T) {
+	j := begun(t)
+	first := entry(1)
+	require.NoError(t, j.Take(first))
+	_, err := j.Claim(first.BundleID, noon)
+	require.NoError(t, err)
+	require.NoError(t, j.Finish(first.BundleID, []byte("receipt"), nil))
+	for _, epoch := range []uint64{0, 1} {
+		refused(t, j, journal.ErrOutOfOrder, func() error { return j.Reset(epoch) })
+	}
+	require.NoError(t, j.Reset(5))
+	refused(t, j, journal.ErrOutOfOrder, func() error { return j.Reset(5) })
+	head, err := j.Head()
+	require.NoError(t, err)
+	require.Equal(t, journal.Head{Epoch: 5}, head)
+	next := entry(1)
+	next.Epoch, next.BundleID = 5, "b-of-5"
+	refused(t, j, journal.ErrOrderUsed, func() error { return j.Take(next) })
+	receipts, err := j.Receipts()
+	require.NoError(t, err)
+	require.Len(t, receipts, 1)
+	next.OrderID = "o-of-5"
+	require.NoError(t, j.Take(next))
 }

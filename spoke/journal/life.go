@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/writ-dev/writ/api/bundle"
 )
 
 // Head is the last bundle taken; ErrUninitialised before Init.
@@ -31,6 +33,21 @@ func (j *Journal) Init(h Head) error {
 			return orElse(err, ErrInitialised)
 		}
 		return put(tx, headKey, h)
+	})
+}
+
+// Reset begins a higher epoch at sequence 0, as the root keys have said. What is under way, what is to be delivered and which
+// orders were used stays; an epoch that is not higher is ErrOutOfOrder.
+func (j *Journal) Reset(epoch uint64) error {
+	return j.update(func(tx *badger.Txn) error {
+		h, err := headOf(tx)
+		if err != nil {
+			return err
+		}
+		if epoch <= h.Epoch {
+			return fmt.Errorf("%w: epoch %d after %d", ErrOutOfOrder, epoch, h.Epoch)
+		}
+		return put(tx, headKey, Head{Epoch: epoch})
 	})
 }
 
@@ -73,8 +90,19 @@ func useOrder(tx *badger.Txn, id string, ends time.Time) error {
 // Claim writes down that a bundle's execution starts. It succeeds once; executing accepts nothing but what it returns. When
 // it returns ErrFailed the bundle counts as claimed after a restart, or not: either way it was not executed.
 func (j *Journal) Claim(bundleID string, at time.Time) (Claimed, error) {
+	return j.claim(bundleID, at, nil, func(bundle.Freezes) error { return nil })
+}
+
+func (j *Journal) claim(bundleID string, at time.Time, lease *Lease, judge func(bundle.Freezes) error) (Claimed, error) {
 	var s state
 	err := j.update(func(tx *badger.Txn) (err error) {
+		frozen, err := frozenIn(tx)
+		if err != nil {
+			return err
+		}
+		if err := judge(frozen); err != nil {
+			return err
+		}
 		s, err = stateOf(tx, bundleID)
 		switch {
 		case err != nil:
@@ -85,12 +113,35 @@ func (j *Journal) Claim(bundleID string, at time.Time) (Claimed, error) {
 			return ErrClaimed
 		}
 		s.ClaimedAt = &at
+		if lease != nil {
+			if err := put(tx, leasePrefix+bundleID, leasing{*lease, s.place()}); err != nil {
+				return err
+			}
+		}
 		return put(tx, entryPrefix+bundleID, s)
 	})
 	if err != nil {
 		return Claimed{}, err
 	}
 	return Claimed{entry: s.Entry}, nil
+}
+
+// Keep writes down what will go with the receipt of a bundle that was claimed, until that is acknowledged. Again, it takes the place
+// of what was kept before.
+func (j *Journal) Keep(bundleID string, artefact []byte) error {
+	if err := small(artefact); err != nil {
+		return err
+	}
+	return j.update(func(tx *badger.Txn) error {
+		s, err := stateOf(tx, bundleID)
+		if err != nil {
+			return err
+		}
+		if s.ClaimedAt == nil {
+			return fmt.Errorf("%w: bundle %s was not claimed", ErrUnknown, bundleID)
+		}
+		return tx.Set([]byte(keptPrefix+bundleID), artefact)
+	})
 }
 
 // Finish writes the signed receipt down, to be delivered, and what is to be watched for, if anything: a watch keeps the
@@ -129,8 +180,10 @@ func (j *Journal) Outcome(bundleID string, outcome []byte) error {
 	})
 }
 
-// ReceiptDelivered forgets a receipt that the hub has acknowledged; twice is no error.
-func (j *Journal) ReceiptDelivered(bundleID string) error { return j.forget(receiptPrefix + bundleID) }
+// ReceiptDelivered forgets a receipt that the hub has acknowledged, and what went with it; twice is no error.
+func (j *Journal) ReceiptDelivered(bundleID string) error {
+	return j.forget(receiptPrefix+bundleID, keptPrefix+bundleID)
+}
 
 // OutcomeDelivered forgets an outcome that the hub has acknowledged; twice is no error.
 func (j *Journal) OutcomeDelivered(bundleID string) error { return j.forget(outcomePrefix + bundleID) }

@@ -47,10 +47,32 @@ func (j *Journal) Receipts() ([]Signed, error) { return j.signed(receiptPrefix) 
 // Outcomes lists the outcomes that the hub has not acknowledged, in the order of their bundles.
 func (j *Journal) Outcomes() ([]Signed, error) { return j.signed(outcomePrefix) }
 
+// Undelivered is how many receipts and outcomes the hub has not acknowledged.
+func (j *Journal) Undelivered() (receipts, outcomes int, err error) {
+	err = j.view(func(tx *badger.Txn) error {
+		receipts, outcomes = count(tx, receiptPrefix), count(tx, outcomePrefix)
+		return nil
+	})
+	return receipts, outcomes, err
+}
+
+func count(tx *badger.Txn, prefix string) (n int) {
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix)})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		n++
+	}
+	return n
+}
+
 func (j *Journal) signed(prefix string) ([]Signed, error) {
-	return list(j, prefix, func(_ *badger.Txn, id string, value []byte) (Signed, place, bool, error) {
+	return list(j, prefix, func(tx *badger.Txn, id string, value []byte) (Signed, place, bool, error) {
 		at, envelope, err := splitSigned(prefix+id, value)
-		return Signed{BundleID: id, Envelope: envelope}, at, true, err
+		signed := Signed{BundleID: id, Envelope: envelope}
+		if kept, lost := raw(tx, keptPrefix+id); lost == nil && prefix == receiptPrefix {
+			signed.Artefact = kept
+		}
+		return signed, at, true, err
 	})
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
@@ -14,15 +16,18 @@ import (
 const (
 	inspectors = 4  // inspections at once
 	inspectMax = 64 // inspections that wait; the hub asks again for what is passed over
+	rehearsers = 4  // rehearsals at once
+	rehearsMax = 32 // rehearsals that wait; likewise
 	bundleMax  = 16 // bundles that wait for the handler
 )
 
 // stream is one Connect, and what of it waits inside the spoke.
 type stream struct {
 	writv1.Spokes_ConnectClient
-	bundles  chan []byte
-	inspects chan *writv1.Inspect
-	greeted  bool // the hub has answered the Hello
+	bundles    chan []byte
+	inspects   chan *writv1.Inspect
+	rehearsals chan []byte
+	greeted    bool // the hub has answered the Hello
 }
 
 // attend opens a stream and works on it until it ends, which is always an error. greeted is whether the hub let us in.
@@ -34,7 +39,8 @@ func (l *Link) attend(ctx context.Context, client writv1.SpokesClient) (greeted 
 	if err != nil {
 		return false, err
 	}
-	s := &stream{Spokes_ConnectClient: connect, bundles: make(chan []byte, bundleMax), inspects: make(chan *writv1.Inspect, inspectMax)}
+	s := &stream{Spokes_ConnectClient: connect, bundles: make(chan []byte, bundleMax), inspects: make(chan *writv1.Inspect, inspectMax),
+		rehearsals: make(chan []byte, rehearsMax)}
 	if err := l.hello(ctx, s); err != nil {
 		return false, err
 	}
@@ -49,6 +55,9 @@ func (l *Link) attend(ctx context.Context, client writv1.SpokesClient) (greeted 
 	for range inspectors {
 		group.Go(func() error { return l.inspect(ctx, s) })
 	}
+	for range rehearsers {
+		group.Go(func() error { return l.rehearse(ctx, s) })
+	}
 	err = group.Wait()
 	return s.greeted, err
 }
@@ -58,8 +67,13 @@ func (l *Link) hello(ctx context.Context, s *stream) error {
 	if err != nil {
 		return fmt.Errorf("read the journal's head: %w", err)
 	}
+	var facts *writv1.ClusterFacts
+	if l.Facts != nil {
+		facts = l.Facts(ctx)
+	}
 	err = s.Send(&writv1.SpokeMessage{Body: &writv1.SpokeMessage_Hello{Hello: &writv1.Hello{
-		Head: &writv1.Head{Epoch: epoch, Sequence: sequence, Digest: digest}, Version: l.Version, ClusterUid: l.ClusterUID}}})
+		Head: &writv1.Head{Epoch: epoch, Sequence: sequence, Digest: digest}, Version: l.Version, ClusterUid: l.ClusterUID,
+		At: timestamppb.Now(), Facts: facts, Trusting: l.Handler.Trusting()}}})
 	if errors.Is(err, io.EOF) { // the stream has ended already; Recv knows why
 		_, err = s.Recv()
 	}
@@ -76,6 +90,7 @@ func (l *Link) receive(ctx context.Context, s *stream) error {
 		if err != nil {
 			return err
 		}
+		l.heardAt.Store(time.Now().UnixNano())
 		if !s.greeted {
 			s.greeted = true
 			l.Log.InfoContext(ctx, "connected to the hub", "cluster", l.Cluster, "hub", l.Address)
@@ -91,11 +106,27 @@ func (l *Link) receive(ctx context.Context, s *stream) error {
 			if err := l.Handler.Head(ctx, body.Head); err != nil {
 				l.Log.ErrorContext(ctx, "the hub's head is not to be believed", "cluster", l.Cluster, "error", err)
 			}
+		case *writv1.HubMessage_EpochReset:
+			if err := l.Handler.EpochReset(ctx, body.EpochReset); err != nil {
+				l.Log.ErrorContext(ctx, "the hub's epoch reset is not to be believed", "cluster", l.Cluster, "error", err)
+			}
+		case *writv1.HubMessage_TrustRoots:
+			l.trusts(ctx, l.Handler.TrustRoots(ctx, body.TrustRoots.GetRoots()))
+		case *writv1.HubMessage_Authorities:
+			l.trusts(ctx, l.Handler.Authorities(ctx, body.Authorities))
+		case *writv1.HubMessage_Renewal:
+			l.Handler.Renewal()
 		case *writv1.HubMessage_Inspect:
 			select {
 			case s.inspects <- body.Inspect:
 			default:
 				l.Log.WarnContext(ctx, "passed over an inspection: too many wait", "cluster", l.Cluster, "id", body.Inspect.GetInspectId())
+			}
+		case *writv1.HubMessage_Rehearsal:
+			select {
+			case s.rehearsals <- body.Rehearsal:
+			default:
+				l.Log.WarnContext(ctx, "passed over a rehearsal: too many wait", "cluster", l.Cluster)
 			}
 		case *writv1.HubMessage_Acknowledge:
 			if err := l.heard(ctx, body.Acknowledge); err != nil {
@@ -143,6 +174,26 @@ func (l *Link) inspect(ctx context.Context, s *stream) error {
 			}
 			select {
 			case l.outbox <- &writv1.SpokeMessage{Body: &writv1.SpokeMessage_Facts{Facts: facts}}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// rehearse answers rehearsals. The hub asks again for an answer that was lost.
+func (l *Link) rehearse(ctx context.Context, s *stream) error {
+	for {
+		select {
+		case envelope := <-s.rehearsals:
+			answer := l.Handler.Rehearse(ctx, envelope)
+			if answer == nil {
+				continue
+			}
+			select {
+			case l.outbox <- &writv1.SpokeMessage{Body: &writv1.SpokeMessage_Rehearsed{Rehearsed: answer}}:
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,8 +26,8 @@ import (
 type Journal interface {
 	// Head is the last sequence in the journal.
 	Head(ctx context.Context) (epoch, sequence uint64, digest string, err error)
-	// Undelivered calls visit for every receipt and outcome that the hub has not acknowledged, oldest first.
-	Undelivered(ctx context.Context, visit func(kind writv1.Acknowledge_Kind, bundleID string, envelope []byte)) error
+	// Undelivered calls visit for every receipt and outcome that the hub has not acknowledged, oldest first, with what goes with it.
+	Undelivered(ctx context.Context, visit func(kind writv1.Acknowledge_Kind, bundleID string, envelope, artefact []byte)) error
 	// Delivered notes that the hub has persisted one of them.
 	Delivered(ctx context.Context, kind writv1.Acknowledge_Kind, bundleID string) error
 }
@@ -38,8 +39,20 @@ type Handler interface {
 	Bundle(ctx context.Context, envelope []byte) error
 	// Head takes in the signed head of a heartbeat. An error is logged; the link goes on.
 	Head(ctx context.Context, envelope []byte) error
+	// EpochReset takes in a statement of the root keys; the stream ends after it. An error is logged.
+	EpochReset(ctx context.Context, statement []byte) error
+	// TrustRoots takes in what follows the trust root, and Authorities what to trust for the hub from now on: when they return nil
+	// it is on disk. An error is logged, and said to the hub.
+	TrustRoots(ctx context.Context, chain [][]byte) error
+	Authorities(ctx context.Context, pem []byte) error
+	// Renewal hears that the hub wants the SVID renewed now. It must not block.
+	Renewal()
+	// Trusting is what the spoke trusts, on its disk.
+	Trusting() *writv1.Trusting
 	// Inspect looks at a target; a few at once. Nil gives no answer.
 	Inspect(ctx context.Context, inspect *writv1.Inspect) *writv1.Facts
+	// Rehearse tries out what the hub has signed; a few at once. Nil gives no answer.
+	Rehearse(ctx context.Context, envelope []byte) *writv1.Attestation
 }
 
 // Parts are what a link is made of.
@@ -49,10 +62,12 @@ type Parts struct {
 	Cluster     string                           // for the log
 	ClusterUID  string
 	Version     *writv1.Version
-	Journal     Journal
-	Handler     Handler
-	Resend      time.Duration // until what was not acknowledged is said again; 30 s where zero
-	Log         *slog.Logger
+	// Facts says what the cluster is as a whole, for people; nil says nothing. It is asked before each Hello, and must not take long.
+	Facts   func(context.Context) *writv1.ClusterFacts
+	Journal Journal
+	Handler Handler
+	Resend  time.Duration // until what was not acknowledged is said again; 30 s where zero
+	Log     *slog.Logger
 }
 
 const (
@@ -71,6 +86,7 @@ type Link struct {
 	wake    chan struct{} // there may be something outstanding
 	mu      sync.Mutex    // guards signals
 	signals []*writv1.SignalReport
+	heardAt atomic.Int64 // Unix, in nanoseconds; 0 before the hub was ever heard
 }
 
 // New makes a link. It does nothing until Run.
@@ -81,8 +97,9 @@ func New(parts Parts) *Link {
 	return &Link{Parts: parts, outbox: make(chan *writv1.SpokeMessage, outboxSize), wake: make(chan struct{}, 1)}
 }
 
-// Run keeps one stream to the hub until the context ends, connecting anew with growing, jittered delays.
-func (l *Link) Run(ctx context.Context) error {
+// dial makes a connection of its own for a stream. A connection proves for all of its life the SVID that it was opened with: a
+// stream that ended because that one expired would end again on the same connection.
+func (l *Link) dial() (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(l.Address,
 		grpc.WithTransportCredentials(l.Credentials),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 10 * time.Second, Backoff: backoff.Config{
@@ -91,12 +108,30 @@ func (l *Link) Run(ctx context.Context) error {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithReadBufferSize(buffer), grpc.WithWriteBufferSize(buffer), grpc.WithIdleTimeout(0))
 	if err != nil {
-		return fmt.Errorf("hub address %q: %w", l.Address, err)
+		return nil, fmt.Errorf("hub address %q: %w", l.Address, err)
+	}
+	return conn, nil
+}
+
+// meet attends on a connection of its own, until that ends.
+func (l *Link) meet(ctx context.Context) (greeted bool, err error) {
+	conn, err := l.dial()
+	if err != nil {
+		return false, err
 	}
 	defer conn.Close()
-	client := writv1.NewSpokesClient(conn)
+	return l.attend(ctx, writv1.NewSpokesClient(conn))
+}
+
+// Run keeps one stream to the hub until the context ends, connecting anew with growing, jittered delays.
+func (l *Link) Run(ctx context.Context) error {
+	unused, err := l.dial() // an address that cannot be used will not get better
+	if err != nil {
+		return err
+	}
+	_ = unused.Close()
 	for failures := 0; ctx.Err() == nil; {
-		greeted, err := l.attend(ctx, client)
+		greeted, err := l.meet(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -111,8 +146,19 @@ func (l *Link) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // the context ended: what the last stream ended with is no failure
 }
+
+// Heard is when the hub last said anything, a heartbeat at least; the zero time before it ever did.
+func (l *Link) Heard() time.Time {
+	if at := l.heardAt.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// Waiting is how many signals the hub has not acknowledged.
+func (l *Link) Waiting() int { return len(l.waiting()) }
 
 // jittered doubles with every failure, up to a limit; half of it is chance, so that a fleet does not return at one instant.
 func jittered(failures int) time.Duration {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	writv1 "github.com/writ-dev/writ/api/writv1"
@@ -35,6 +36,7 @@ type hub struct {
 
 	mu      sync.Mutex
 	hellos  []*writv1.Hello
+	peers   []string // whence each came
 	heard   []string
 	deaf    bool // does not acknowledge
 	refuses error
@@ -54,7 +56,7 @@ func (h *hub) start(t *testing.T) {
 	svid, authorities, err := identity.RenewHub(h.ca, time.Now)(t.Context())
 	require.NoError(t, err)
 	config := identity.ServerTLS(identity.NewSource(svid, authorities), identity.AcceptClusters(domain))
-	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.WaitForHandlers(true)) // a stream that ended takes nothing of the next
 	writv1.RegisterSpokesServer(h.server, h)
 	listener, err := net.Listen("tcp", h.address)
 	require.NoError(t, err)
@@ -69,6 +71,9 @@ func (h *hub) Connect(stream writv1.Spokes_ConnectServer) error {
 	}
 	h.mu.Lock()
 	h.hellos = append(h.hellos, first.GetHello())
+	if p, ok := peer.FromContext(stream.Context()); ok {
+		h.peers = append(h.peers, p.Addr.String())
+	}
 	refuses := h.refuses
 	h.mu.Unlock()
 	if refuses != nil {
@@ -121,12 +126,16 @@ func (h *hub) hear(m *writv1.SpokeMessage) (a *writv1.Acknowledge) {
 		a = &writv1.Acknowledge{Kind: writv1.Acknowledge_KIND_OUTCOME, Id: body.Outcome.GetBundleId()}
 	case *writv1.SpokeMessage_Signal:
 		a = &writv1.Acknowledge{Kind: writv1.Acknowledge_KIND_SIGNAL, Id: body.Signal.GetId()}
+	case *writv1.SpokeMessage_Trusting:
+		h.heard = append(h.heard, fmt.Sprintf("trusting %d %s", body.Trusting.GetRootVersion(), body.Trusting.GetProblem()))
 	case *writv1.SpokeMessage_Taken:
 		h.heard = append(h.heard, "taken "+body.Taken.GetBundleId())
 	case *writv1.SpokeMessage_Rejected:
 		h.heard = append(h.heard, "rejected "+body.Rejected.GetReason())
 	case *writv1.SpokeMessage_Facts:
 		h.heard = append(h.heard, "facts "+body.Facts.GetInspectId())
+	case *writv1.SpokeMessage_Rehearsed:
+		h.heard = append(h.heard, "rehearsed "+body.Rehearsed.GetBundleId())
 	}
 	if a != nil {
 		h.heard = append(h.heard, a.GetKind().String()+" "+a.GetId())
@@ -158,6 +167,8 @@ type cluster struct {
 	link        *Link
 }
 
+func (c *cluster) EpochReset(context.Context, []byte) error { return nil }
+
 func (c *cluster) Head(context.Context) (uint64, uint64, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,13 +177,13 @@ func (c *cluster) Head(context.Context) (uint64, uint64, string, error) {
 
 var kinds = map[string]writv1.Acknowledge_Kind{"receipt": writv1.Acknowledge_KIND_RECEIPT, "outcome": writv1.Acknowledge_KIND_OUTCOME}
 
-func (c *cluster) Undelivered(_ context.Context, visit func(writv1.Acknowledge_Kind, string, []byte)) error {
+func (c *cluster) Undelivered(_ context.Context, visit func(writv1.Acknowledge_Kind, string, []byte, []byte)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, u := range c.undelivered {
 		var kind, id string
 		_, _ = fmt.Sscan(u, &kind, &id)
-		visit(kinds[kind], id, []byte("envelope"))
+		visit(kinds[kind], id, []byte("envelope"), nil)
 	}
 	return nil
 }
@@ -187,6 +198,19 @@ func (c *cluster) Delivered(_ context.Context, kind writv1.Acknowledge_Kind, id 
 }
 
 type handler struct{ *cluster }
+
+// trusts takes in what it is sent, unless it is bad.
+func (h handler) trusts(what ...[]byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, one := range what {
+		if string(one) == "bad" {
+			return errors.New("not to be trusted")
+		}
+		h.got = append(h.got, string(one))
+	}
+	return nil
+}
 
 func (h handler) Bundle(_ context.Context, envelope []byte) error {
 	h.mu.Lock()
@@ -203,8 +227,20 @@ func (h handler) Bundle(_ context.Context, envelope []byte) error {
 
 func (h handler) Head(context.Context, []byte) error { return nil }
 
+func (h handler) TrustRoots(_ context.Context, chain [][]byte) error { return h.trusts(chain...) }
+
+func (h handler) Authorities(_ context.Context, pem []byte) error { return h.trusts(pem) }
+
+func (h handler) Renewal() { _ = h.trusts([]byte("renewal")) }
+
+func (h handler) Trusting() *writv1.Trusting { return &writv1.Trusting{RootVersion: 7} }
+
 func (h handler) Inspect(_ context.Context, inspect *writv1.Inspect) *writv1.Facts {
 	return &writv1.Facts{InspectId: inspect.GetInspectId()}
+}
+
+func (h handler) Rehearse(_ context.Context, envelope []byte) *writv1.Attestation {
+	return &writv1.Attestation{BundleId: string(envelope)}
 }
 
 func start(t *testing.T, h *hub, c *cluster, resend time.Duration) *Link {
@@ -250,6 +286,7 @@ func TestDownAndUp(t *testing.T) {
 	l := start(t, h, c, time.Hour)
 	h.down <- bundle("b1")
 	h.down <- &writv1.HubMessage{Body: &writv1.HubMessage_Inspect{Inspect: &writv1.Inspect{InspectId: "i1"}}}
+	h.down <- &writv1.HubMessage{Body: &writv1.HubMessage_Rehearsal{Rehearsal: []byte("r1")}}
 	h.down <- bundle("b2")
 	require.Eventually(t, c.has("b1", "b2"), patience, time.Millisecond)
 	c.mu.Lock()
@@ -258,11 +295,25 @@ func TestDownAndUp(t *testing.T) {
 	l.Attested()
 	l.Rejected(3, "Malformed", "x")
 	require.True(t, l.Signal(&writv1.SignalReport{Id: "s1"}))
-	for _, word := range []string{"taken b1", "taken b2", "facts i1", "rejected Malformed", "KIND_RECEIPT b0", "KIND_RECEIPT b1", "KIND_OUTCOME b1", "KIND_SIGNAL s1"} {
+	for _, word := range []string{"taken b1", "taken b2", "facts i1", "rehearsed r1", "rejected Malformed", "KIND_RECEIPT b0", "KIND_RECEIPT b1", "KIND_OUTCOME b1", "KIND_SIGNAL s1"} {
 		require.Eventually(t, func() bool { return h.count(word) == 1 }, patience, time.Millisecond, word)
 	}
 	require.Eventually(t, func() bool { return c.delivered() && len(l.waiting()) == 0 }, patience, time.Millisecond)
 	require.Equal(t, "uid", h.hellos[0].GetClusterUid())
+}
+
+// What to trust is handed on in order, before what comes after it, and the spoke says each time what it has.
+func TestWhatToTrustGoesDownAndIsAnswered(t *testing.T) {
+	h, c := newHub(t), &cluster{}
+	start(t, h, c, time.Hour)
+	for _, m := range []*writv1.HubMessage{{Body: &writv1.HubMessage_TrustRoots{TrustRoots: &writv1.TrustRoots{Roots: [][]byte{[]byte("r2"), []byte("r3")}}}},
+		{Body: &writv1.HubMessage_Authorities{Authorities: []byte("ca")}}, {Body: &writv1.HubMessage_Renewal{Renewal: &writv1.Renewal{}}},
+		{Body: &writv1.HubMessage_Authorities{Authorities: []byte("bad")}}} {
+		h.down <- m
+	}
+	require.Eventually(t, func() bool { return h.count("trusting 7 ") == 2 && h.count("trusting 7 not to be trusted") == 1 }, patience, time.Millisecond)
+	require.True(t, c.has("r2", "r3", "ca", "renewal")())
+	require.EqualValues(t, 7, h.hellos[0].GetTrusting().GetRootVersion())
 }
 
 func TestTheHubRestarts(t *testing.T) {
@@ -317,6 +368,22 @@ func TestARefusedSpokeComesBack(t *testing.T) {
 	h.mu.Unlock()
 	h.down <- bundle("b1")
 	require.Eventually(t, c.has("b1"), patience, time.Millisecond)
+}
+
+// A connection proves the SVID that it was opened with: after a refusal, another one proves the newest.
+func TestASpokeComesBackOnAnotherConnection(t *testing.T) {
+	h, c := newHub(t), &cluster{}
+	h.refuses = status.Error(codes.Unauthenticated, "the SVID of this connection has expired: renew it and connect again")
+	start(t, h, c, time.Minute)
+	var peers []string
+	require.Eventually(t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		peers = slices.Clone(h.peers)
+		return len(peers) > 2
+	}, patience, 10*time.Millisecond)
+	slices.Sort(peers)
+	require.Len(t, slices.Compact(slices.Clone(peers)), len(peers), "%v", peers)
 }
 
 func TestNothingThatIsSaidBlocks(t *testing.T) {

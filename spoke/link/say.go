@@ -1,6 +1,9 @@
 package link
 
 import (
+	"context"
+
+	"github.com/writ-dev/writ/api/refusal"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
 
@@ -15,6 +18,19 @@ func (l *Link) Taken(epoch, sequence uint64, bundleID string) {
 func (l *Link) Rejected(sequence uint64, reason, detail string) {
 	l.notice(&writv1.SpokeMessage{Body: &writv1.SpokeMessage_Rejected{
 		Rejected: &writv1.Rejected{Sequence: sequence, Reason: reason, Detail: detail}}})
+}
+
+// Trusts says what the spoke trusts now. It never blocks; the next Hello says the same.
+func (l *Link) Trusts() { l.trusts(context.Background(), nil) }
+
+// trusts says what the spoke trusts, and why that is not what it was sent.
+func (l *Link) trusts(ctx context.Context, problem error) {
+	t := l.Handler.Trusting()
+	if problem != nil {
+		l.Log.ErrorContext(ctx, "the hub's word on whom to trust is not taken", "cluster", l.Cluster, "error", problem)
+		t.Problem = refusal.OneLine(problem.Error())
+	}
+	l.notice(&writv1.SpokeMessage{Body: &writv1.SpokeMessage_Trusting{Trusting: t}})
 }
 
 // Attested says that the journal holds a new receipt or outcome. It never blocks; the journal is the outbox.

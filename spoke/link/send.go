@@ -49,8 +49,8 @@ func (l *Link) sendOutstanding(ctx context.Context, s *stream, sent map[string]t
 			messages = append(messages, message)
 		}
 	}
-	err := l.Journal.Undelivered(ctx, func(kind writv1.Acknowledge_Kind, bundleID string, envelope []byte) {
-		attestation := &writv1.Attestation{BundleId: bundleID, Envelope: envelope}
+	err := l.Journal.Undelivered(ctx, func(kind writv1.Acknowledge_Kind, bundleID string, envelope, artefact []byte) {
+		attestation := &writv1.Attestation{BundleId: bundleID, Envelope: envelope, Artefact: artefact}
 		switch kind {
 		case writv1.Acknowledge_KIND_RECEIPT:
 			add(kind, bundleID, &writv1.SpokeMessage{Body: &writv1.SpokeMessage_Receipt{Receipt: attestation}})

@@ -51,8 +51,19 @@ func (f *File) Run(ctx context.Context) error {
 }
 
 // Allow refuses an order that the rules now in force do not allow.
-func (f *File) Allow(order bundle.Order, floor catalogue.Tier) *refusal.Refusal {
-	return f.rules.Load().Allow(order, floor)
+func (f *File) Allow(order bundle.Order, floor catalogue.Tier, now time.Time) *refusal.Refusal {
+	return f.rules.Load().Allow(order, floor, now)
+}
+
+// Lowers is the tier to which the rules now in force agree to lower what an order's content demands; empty where to none.
+func (f *File) Lowers(order bundle.Order, now time.Time) catalogue.Tier {
+	return f.rules.Load().Lowers(order, now)
+}
+
+// Template is the action of the site's own that the rules now in force know by a name, and the digest of its template; nil where
+// there is none.
+func (f *File) Template(name string) (action *catalogue.Action, digest string) {
+	return f.rules.Load().Template(name)
 }
 
 // look reads the file and puts it in force if it is new and good. It logs one line for each change, good or bad.

@@ -12,27 +12,28 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 )
 
 // pause is the least time between two attempts to look again.
 const pause = time.Second
 
-// Await watches the target until the prediction holds, and returns at once where it does already. At until, or when the
-// target is gone, it returns false with what was seen last. An error means that nothing can be said: the context ended, or
-// the API server did not answer once.
-func (r *Reader) Await(ctx context.Context, t catalogue.Target, p catalogue.Prediction, until time.Time) (bool, string, error) {
-	kind, _, err := r.interfaceOf(t)
-	if err != nil {
-		return false, "", err
+// Await watches until an order's prediction holds, and returns at once where it does already; a prediction that must last is
+// judged when the time is over. At until, or when the target is gone where that was not predicted, it returns false with what
+// was seen last. An error means that nothing can be said: the context ended, or the API server did not answer once.
+func (r *Reader) Await(ctx context.Context, order bundle.Order, until time.Time) (bool, string, error) {
+	action, c, ok := order.Case()
+	if !ok {
+		return false, "", fmt.Errorf("%w: the catalogue has no %q", ErrNotFound, order.Action)
 	}
-	a := &awaiting{reader: r, kind: kind, target: t, prediction: p}
+	a := &awaiting{reader: r, action: action, c: c, target: order.Target, prediction: order.Prediction}
 	bounded, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	for {
 		err := a.look(bounded)
 		switch {
-		case a.held:
+		case a.held && !a.prediction.Lasts:
 			return true, a.seen, nil
 		case errors.Is(err, ErrNotFound):
 			return false, err.Error(), nil
@@ -45,8 +46,11 @@ func (r *Reader) Await(ctx context.Context, t catalogue.Target, p catalogue.Pred
 			if ctx.Err() != nil {
 				return false, a.seen, ctx.Err()
 			}
+			if a.prediction.Lasts && a.held {
+				return true, a.seen, nil
+			}
 			if a.seen == "" {
-				return false, "", fmt.Errorf("%s was never seen: %w", t, errors.Join(a.fault, bounded.Err()))
+				return false, "", fmt.Errorf("%s was never seen: %w", a.target, errors.Join(a.fault, bounded.Err()))
 			}
 			return false, a.seen, nil
 		}
@@ -56,7 +60,8 @@ func (r *Reader) Await(ctx context.Context, t catalogue.Target, p catalogue.Pred
 // awaiting is one wait: what it looks for and what it last saw.
 type awaiting struct {
 	reader     *Reader
-	kind       catalogue.Kind
+	action     *catalogue.Action
+	c          catalogue.Case
 	target     catalogue.Target
 	prediction catalogue.Prediction
 	held       bool
@@ -67,14 +72,17 @@ type awaiting struct {
 // look reads the target and follows it until the prediction holds or the watch ends. The next look begins anew, so that
 // nothing that happened in between is missed, whatever ended the watch.
 func (a *awaiting) look(ctx context.Context) error {
-	now, err := a.reader.get(ctx, a.target)
+	if a.action.See != nil || a.prediction.Expect == catalogue.Gone {
+		return a.see(ctx)
+	}
+	now, err := a.reader.get(ctx, a.action.Kinds, a.target)
 	if err != nil {
 		return err
 	}
 	if a.judge(now); a.held {
 		return nil
 	}
-	_, client, err := a.reader.interfaceOf(a.target)
+	_, client, err := a.reader.interfaceOf(a.action.Kinds, a.target)
 	if err != nil {
 		return err
 	}
@@ -94,6 +102,21 @@ func (a *awaiting) look(ctx context.Context) error {
 	return nil
 }
 
+// see looks once, at everything that the action looks at. Nothing is watched: it may be about many objects, and the spoke
+// needs no right to watch them.
+func (a *awaiting) see(ctx context.Context) error {
+	facts, err := a.reader.see(ctx, a.action, a.c)
+	if err != nil {
+		a.held = false
+		return err
+	}
+	a.held, a.seen = a.prediction.Holds(facts)
+	if facts.Gone && a.prediction.Expect != catalogue.Gone {
+		return fmt.Errorf("%w: %s was deleted", ErrNotFound, a.target)
+	}
+	return nil
+}
+
 func (a *awaiting) take(event watch.Event) error {
 	switch event.Type {
 	case watch.Deleted:
@@ -107,7 +130,7 @@ func (a *awaiting) take(event watch.Event) error {
 	if !ok {
 		return nil
 	}
-	w, err := workloadOf(a.kind, object.Object)
+	w, err := workloadOf(a.c.Kind, object.Object)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/internal/world/cluster"
 	"github.com/writ-dev/writ/internal/world/worldtest"
@@ -76,6 +77,11 @@ func (s scene) eventually(t *testing.T, of catalogue.Target, want func(catalogue
 		return err
 	})
 	return facts
+}
+
+// orderOn is one of an action that sees nothing but the facts.
+func orderOn(of catalogue.Target, p catalogue.Prediction) bundle.Order {
+	return bundle.Order{ID: "order-1", Action: "rollout-restart", Target: of, Prediction: p}
 }
 
 var pods = map[string]string{"app": "web"}
@@ -181,7 +187,7 @@ func TestAwait(t *testing.T) {
 	s := newScene(t)
 	web := s.deployment(t, "web", 2)
 	ready := catalogue.Prediction{Expect: catalogue.ReadyReplicas, Replicas: 2}
-	held, seen, err := s.reader.Await(t.Context(), web, ready, time.Now().Add(30*time.Second))
+	held, seen, err := s.reader.Await(t.Context(), orderOn(web, ready), time.Now().Add(30*time.Second))
 	require.NoError(t, err)
 	require.True(t, held, seen)
 	facts, err := s.reader.Facts(t.Context(), web)
@@ -191,8 +197,8 @@ func TestAwait(t *testing.T) {
 	t.Run("comes true while it is watched", func(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() {
-			held, seen, err := s.reader.Await(t.Context(), web,
-				catalogue.Prediction{Expect: catalogue.ReadyReplicas, Replicas: 4, AfterGeneration: facts.Generation}, time.Now().Add(30*time.Second))
+			held, seen, err := s.reader.Await(t.Context(), orderOn(web,
+				catalogue.Prediction{Expect: catalogue.ReadyReplicas, Replicas: 4, AfterGeneration: facts.Generation}), time.Now().Add(30*time.Second))
 			if err == nil && !held {
 				err = errors.New(seen)
 			}
@@ -204,26 +210,40 @@ func TestAwait(t *testing.T) {
 	t.Run("does not come true", func(t *testing.T) {
 		s.patchDeployment(t, image("unpullable"), "test")
 		began := time.Now()
-		held, seen, err := s.reader.Await(t.Context(), web, catalogue.Prediction{Expect: catalogue.Available}, began.Add(2*time.Second))
+		held, seen, err := s.reader.Await(t.Context(), orderOn(web, catalogue.Prediction{Expect: catalogue.Available}), began.Add(2*time.Second))
 		require.NoError(t, err)
 		require.False(t, held)
 		require.Contains(t, seen, "4")
 		require.WithinDuration(t, began.Add(2*time.Second), time.Now(), time.Second)
 	})
+	t.Run("and by how much", func(t *testing.T) {
+		five := catalogue.Prediction{Expect: catalogue.ReadyReplicas, Replicas: 5}
+		drift, err := s.reader.Drift(t.Context(), orderOn(web, five))
+		require.NoError(t, err)
+		require.Equal(t, catalogue.Drift{Field: "replicas", Predicted: "5", Actual: "4"}, drift[0])
+		other := web
+		other.UID = "another"
+		drift, err = s.reader.Drift(t.Context(), orderOn(other, five))
+		require.NoError(t, err)
+		require.Equal(t, catalogue.Vanished(), drift)
+	})
 	t.Run("the context ends", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, _, err := s.reader.Await(ctx, web, catalogue.Prediction{Expect: catalogue.Available}, time.Now().Add(time.Minute))
+		_, _, err := s.reader.Await(ctx, orderOn(web, catalogue.Prediction{Expect: catalogue.Available}), time.Now().Add(time.Minute))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 	t.Run("the target is deleted", func(t *testing.T) {
 		ended := make(chan string, 1)
 		go func() {
-			_, seen, err := s.reader.Await(t.Context(), web, catalogue.Prediction{Expect: catalogue.Available}, time.Now().Add(30*time.Second))
+			_, seen, err := s.reader.Await(t.Context(), orderOn(web, catalogue.Prediction{Expect: catalogue.Available}), time.Now().Add(30*time.Second))
 			ended <- fmt.Sprint(seen, err)
 		}()
 		require.NoError(t, s.client.AppsV1().Deployments(s.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{}))
 		require.Contains(t, <-ended, "does not exist")
+		drift, err := s.reader.Drift(t.Context(), orderOn(web, catalogue.Prediction{Expect: catalogue.Available}))
+		require.NoError(t, err)
+		require.Equal(t, catalogue.Vanished(), drift)
 	})
 }
 
@@ -244,7 +264,7 @@ func TestAwaitOutlivesAnAPIServerThatIsGone(t *testing.T) {
 	web := catalogue.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "default", Name: "web"}
 	ended := make(chan error, 1)
 	go func() {
-		held, seen, err := reader.Await(t.Context(), web, catalogue.Prediction{Expect: catalogue.Available}, time.Now().Add(60*time.Second))
+		held, seen, err := reader.Await(t.Context(), orderOn(web, catalogue.Prediction{Expect: catalogue.Available}), time.Now().Add(60*time.Second))
 		if err == nil && !held {
 			err = errors.New(seen)
 		}
@@ -264,19 +284,19 @@ func TestAwaitOutlivesAnAPIServerThatIsGone(t *testing.T) {
 func TestAppliedTellsWhetherAChangeArrived(t *testing.T) {
 	s := newScene(t)
 	web := s.deployment(t, "web", 1)
-	applied, err := s.reader.Applied(t.Context(), web, "writ-order-1")
+	applied, err := s.reader.Applied(t.Context(), orderOn(web, catalogue.Prediction{}), "writ-order-1")
 	require.NoError(t, err)
 	require.False(t, applied)
 	_, err = s.client.AppsV1().Deployments(s.namespace).Patch(t.Context(), "web", types.MergePatchType, []byte(`{"spec":{"replicas":2}}`),
 		metav1.PatchOptions{FieldManager: "writ-order-1"}, "scale")
 	require.NoError(t, err)
-	applied, err = s.reader.Applied(t.Context(), web, "writ-order-1")
+	applied, err = s.reader.Applied(t.Context(), orderOn(web, catalogue.Prediction{}), "writ-order-1")
 	require.NoError(t, err)
 	require.True(t, applied)
-	applied, err = s.reader.Applied(t.Context(), web, "writ-order")
+	applied, err = s.reader.Applied(t.Context(), orderOn(web, catalogue.Prediction{}), "writ-order")
 	require.NoError(t, err)
 	require.False(t, applied)
-	_, err = s.reader.Applied(t.Context(), s.target("Deployment", "nothing"), "writ-order-1")
+	_, err = s.reader.Applied(t.Context(), orderOn(s.target("Deployment", "nothing"), catalogue.Prediction{}), "writ-order-1")
 	require.ErrorIs(t, err, target.ErrNotFound)
 }
 

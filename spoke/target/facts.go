@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,11 +18,19 @@ import (
 // Revisions are left 0 while the cluster's controller has not yet seen the newest generation: what it wrote then is about
 // the one before.
 func (r *Reader) Facts(ctx context.Context, t catalogue.Target) (catalogue.Facts, error) {
-	w, err := r.get(ctx, t)
+	w, err := r.get(ctx, catalogue.Kinds(), t)
 	if err != nil {
 		return catalogue.Facts{}, err
 	}
+	return r.factsOf(ctx, w)
+}
+
+// factsOf adds to what the object tells what a workload's surroundings tell.
+func (r *Reader) factsOf(ctx context.Context, w *workload) (catalogue.Facts, error) {
 	facts := w.facts()
+	if !slices.Contains(catalogue.Workloads(), w.kind) {
+		return facts, nil
+	}
 	reads, ctx := errgroup.WithContext(ctx)
 	reads.Go(func() (err error) {
 		facts.DisruptionsAllowed, err = r.disruptionsAllowed(ctx, w)
@@ -36,7 +45,7 @@ func (r *Reader) Facts(ctx context.Context, t catalogue.Target) (catalogue.Facts
 		return err
 	})
 	if err := reads.Wait(); err != nil {
-		return catalogue.Facts{}, fmt.Errorf("%s: %w", t, err)
+		return catalogue.Facts{}, fmt.Errorf("%s: %w", w.Name, err)
 	}
 	return facts, nil
 }
@@ -83,4 +92,37 @@ func leastAllowed(budgets []disruptionBudget, pod map[string]string) (*int32, er
 		}
 	}
 	return least, nil
+}
+
+type node struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Unschedulable bool `json:"unschedulable"`
+	} `json:"spec"`
+	Status struct {
+		Conditions []struct {
+			Type   string `json:"type"`
+			Status string `json:"status"`
+		} `json:"conditions"`
+	} `json:"status"`
+}
+
+// nodes counts the cluster's nodes, and those besides the one that take no new pods or are not ready.
+func (r *Reader) nodes(ctx context.Context, besides string) (*catalogue.Nodes, error) {
+	all, err := list[node](ctx, r, resourceOf(catalogue.Node), "", "")
+	return out(all, besides), err
+}
+
+func out(all []node, besides string) *catalogue.Nodes {
+	counted := &catalogue.Nodes{All: len(all)}
+	for _, n := range all {
+		ready := false
+		for _, c := range n.Status.Conditions {
+			ready = ready || c.Type == "Ready" && c.Status == "True"
+		}
+		if n.Name != besides && (n.Spec.Unschedulable || !ready) {
+			counted.Out++
+		}
+	}
+	return counted
 }

@@ -53,22 +53,6 @@ func (r *Reader) ClusterUID(ctx context.Context) (string, error) {
 	return string(namespace.GetUID()), nil
 }
 
-// Applied reports whether a change made under this field manager has reached the target. It serves after a crash: a field
-// manager used for one order alone tells whether that order was carried out. It stays true as long as somebody else has
-// not set every field that the change set.
-func (r *Reader) Applied(ctx context.Context, t catalogue.Target, fieldManager string) (bool, error) {
-	w, err := r.get(ctx, t)
-	if err != nil {
-		return false, err
-	}
-	for _, entry := range w.ManagedFields {
-		if entry.Manager == fieldManager {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
 // resourceOf is how the API server knows a kind of the catalogue.
@@ -77,22 +61,25 @@ func resourceOf(k catalogue.Kind) schema.GroupVersionResource {
 	return group.WithResource(k.Resource)
 }
 
-// interfaceOf returns the client of the target's kind in its namespace. It refuses what can't exist before any path is made
+// interfaceOf returns the client of the target's kind, which is one of kinds, in its namespace. It refuses what can't exist before any path is made
 // of it.
-func (r *Reader) interfaceOf(t catalogue.Target) (catalogue.Kind, dynamic.ResourceInterface, error) {
-	kind, ok := catalogue.Find(catalogue.Workloads(), t)
+func (r *Reader) interfaceOf(kinds []catalogue.Kind, t catalogue.Target) (catalogue.Kind, dynamic.ResourceInterface, error) {
+	kind, ok := catalogue.Find(kinds, t)
 	if !ok {
 		return kind, nil, fmt.Errorf("%w: %s of %s is not a kind that can be acted on", ErrNotFound, t.Kind, t.APIVersion)
 	}
-	if !nameable(t.Namespace) || !nameable(t.Name) {
+	if !nameable(t.Name) || kind.ClusterScoped && t.Namespace != "" || !kind.ClusterScoped && !nameable(t.Namespace) {
 		return kind, nil, fmt.Errorf("%w: no object can have that name", ErrNotFound)
+	}
+	if kind.ClusterScoped {
+		return kind, r.client.Resource(resourceOf(kind)), nil
 	}
 	return kind, r.client.Resource(resourceOf(kind)).Namespace(t.Namespace), nil
 }
 
 // get reads the target itself. Where the target names a UID, another object by the same name is not found.
-func (r *Reader) get(ctx context.Context, t catalogue.Target) (*workload, error) {
-	kind, client, err := r.interfaceOf(t)
+func (r *Reader) get(ctx context.Context, kinds []catalogue.Kind, t catalogue.Target) (*workload, error) {
+	kind, client, err := r.interfaceOf(kinds, t)
 	if err != nil {
 		return nil, err
 	}

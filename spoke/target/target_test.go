@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 )
 
@@ -116,7 +117,7 @@ func TestWhatCannotBeAskedForIsNotFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.Facts(t.Context(), target)
 			require.ErrorIs(t, err, ErrNotFound)
-			_, err = r.Applied(t.Context(), target, "x")
+			_, err = r.Applied(t.Context(), bundle.Order{Action: "scale", Target: target}, "x")
 			require.ErrorIs(t, err, ErrNotFound)
 		})
 	}

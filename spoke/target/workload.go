@@ -1,6 +1,7 @@
 package target
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
@@ -10,9 +11,10 @@ import (
 	"github.com/writ-dev/writ/api/catalogue"
 )
 
-// workload is a target as it was read.
+// workload is a target as it was read. Of a kind that is no workload, only the metadata is taken apart.
 type workload struct {
-	kind catalogue.Kind
+	kind    catalogue.Kind
+	content map[string]any
 	object
 }
 
@@ -48,8 +50,16 @@ type object struct {
 }
 
 func workloadOf(kind catalogue.Kind, content map[string]any) (*workload, error) {
-	w := &workload{kind: kind}
-	return w, runtime.DefaultUnstructuredConverter.FromUnstructured(content, &w.object)
+	w := &workload{kind: kind, content: content}
+	if slices.Contains(catalogue.Workloads(), kind) {
+		return w, runtime.DefaultUnstructuredConverter.FromUnstructured(content, &w.object)
+	}
+	var plain struct {
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(map[string]any{"metadata": content["metadata"]}, &plain)
+	w.ObjectMeta = plain.ObjectMeta
+	return w, err
 }
 
 // facts are those that the object alone tells.
@@ -59,6 +69,9 @@ func (w *workload) facts() catalogue.Facts {
 		Replicas: 1, UpdatedReplicas: w.Status.UpdatedReplicas, ReadyReplicas: w.Status.ReadyReplicas,
 		AvailableReplicas: w.Status.AvailableReplicas, CurrentReplicas: w.Status.Replicas,
 		Protected: w.protected(), ManagedBy: w.managedBy(),
+	}
+	if !slices.Contains(catalogue.Workloads(), w.kind) {
+		f.Replicas = 0
 	}
 	if w.Spec.Replicas != nil {
 		f.Replicas = *w.Spec.Replicas
@@ -80,6 +93,9 @@ const ProtectedLabel = "writ.dev/protected"
 func (w *workload) protected() bool {
 	switch w.Namespace {
 	case "kube-system", "writ-system", "writ-actions":
+		return true
+	}
+	if _, plane := w.Labels["node-role.kubernetes.io/control-plane"]; plane && w.kind.ClusterScoped {
 		return true
 	}
 	value, labelled := w.Labels[ProtectedLabel]

@@ -91,6 +91,13 @@ func (s Spoke) Expired(order, bundleID string) auditlog.Entry {
 	return e
 }
 
+// Carried makes the entry about what the hub has done itself.
+func (s Spoke) Carried(order string) auditlog.Entry {
+	e := s.entry(auditlog.TypeCarried, order)
+	e.Carried = &auditlog.Carried{OrderDigest: "sha256:" + order, Change: "told on-call by chat"}
+	return e
+}
+
 // Receipt makes the entry with a receipt that the spoke signs.
 func (s Spoke) Receipt(order, bundleID string, result bundle.Result) auditlog.Entry {
 	e := s.entry(auditlog.TypeReceipt, order)

@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,18 +19,24 @@ import (
 	"github.com/writ-dev/writ/api/trust"
 )
 
+// ApproverNames are whom the trust root of a fixture gives the approvers' keys to, in their order.
+var ApproverNames = []string{"ann", "bob", "cyd"}
+
 // Fixture is a trust domain with one gateway key and a quorum of two of three approvers.
 type Fixture struct {
-	t          testing.TB
-	Now        time.Time
-	Audience   bundle.Audience
-	Root       *trust.Root
-	Gateway    *bundle.Key
-	GatewayKey ed25519.PrivateKey
-	Approvers  []*bundle.Key
-	Sequence   uint64 // of the last bundle taken
-	Previous   string // its digest
-	Epoch      uint64
+	t           testing.TB
+	Now         time.Time
+	Audience    bundle.Audience
+	Root        *trust.Root
+	Gateway     *bundle.Key
+	GatewayKey  ed25519.PrivateKey
+	Approvers   []*bundle.Key
+	RootKeys    []*bundle.Key // three, of which two must sign
+	RootPrivate []ed25519.PrivateKey
+	Sequence    uint64 // of the last bundle taken
+	Previous    string // its digest
+	Epoch       uint64
+	first       trust.Draft
 }
 
 // New makes a fixture for a cluster "east".
@@ -39,21 +47,82 @@ func New(t testing.TB) *Fixture {
 	rootPublic, rootKeys := keys(t, 3)
 	gatewayPublic, gatewayKeys := keys(t, 1)
 	approverPublic, approverKeys := keys(t, 3)
-	raw, err := trust.Sign(trust.Draft{
+	f.first = trust.Draft{
 		Version: 1, Expires: f.Now.Add(24 * time.Hour),
 		Threshold: map[trust.Role]int{trust.RoleRoot: 2, trust.RoleApprovers: 2},
-		Keys: map[trust.Role][]ed25519.PublicKey{trust.RoleRoot: rootPublic, trust.RoleGateway: gatewayPublic,
-			trust.RoleApprovers: approverPublic},
-	}, rootKeys[0], rootKeys[1])
-	require.NoError(t, err)
-	f.Root, err = trust.ParseRoot(raw, f.Now)
+		Keys:      map[trust.Role][]ed25519.PublicKey{trust.RoleRoot: rootPublic, trust.RoleGateway: gatewayPublic},
+		Approvers: []trust.Approver{{Name: ApproverNames[0], Key: approverPublic[0]}, {Name: ApproverNames[1], Key: approverPublic[1]},
+			{Name: ApproverNames[2], Key: approverPublic[2]}},
+	}
+	f.RootPrivate = rootKeys
+	var err error
+	f.Root, err = trust.ParseRoot(f.Sign(f.first), f.Now)
 	require.NoError(t, err)
 	f.GatewayKey = gatewayKeys[0]
 	f.Gateway = Signer(t, gatewayKeys[0])
-	for _, key := range approverKeys {
-		f.Approvers = append(f.Approvers, Signer(t, key))
+	for _, key := range rootKeys {
+		f.RootKeys = append(f.RootKeys, Signer(t, key))
+	}
+	listed, err := f.Root.Keys(trust.RoleApprovers)
+	require.NoError(t, err)
+	for i, key := range listed {
+		id, _ := key.KeyID()
+		require.Equal(t, ApproverNames[i], f.Root.Owner(id))
+		approver, err := bundle.NewSigner(id, approverKeys[i])
+		require.NoError(t, err)
+		f.Approvers = append(f.Approvers, approver)
 	}
 	return f
+}
+
+// Draft is the trust root of the fixture as a draft of another version. It is the caller's to change.
+func (f *Fixture) Draft(version int64) trust.Draft {
+	draft := f.first
+	draft.Version = version
+	draft.Keys, draft.Threshold, draft.Approvers = maps.Clone(draft.Keys), maps.Clone(draft.Threshold), slices.Clone(draft.Approvers)
+	return draft
+}
+
+// Sign signs a draft with two of the root keys, or with the keys given.
+func (f *Fixture) Sign(draft trust.Draft, signers ...ed25519.PrivateKey) []byte {
+	f.t.Helper()
+	if len(signers) == 0 {
+		signers = f.RootPrivate[:2]
+	}
+	raw, err := trust.Sign(draft, signers...)
+	require.NoError(f.t, err)
+	return raw
+}
+
+// Approver is an approver's key under its ID in the trust root.
+func (f *Fixture) Approver(a trust.Approver, private ed25519.PrivateKey) *bundle.Key {
+	f.t.Helper()
+	id, err := a.KeyID()
+	require.NoError(f.t, err)
+	key, err := bundle.NewSigner(id, private)
+	require.NoError(f.t, err)
+	return key
+}
+
+// Private makes keys that no trust root names yet.
+func Private(t testing.TB, n int) []ed25519.PrivateKey {
+	t.Helper()
+	_, private := keys(t, n)
+	return private
+}
+
+// Public is the public halves.
+func Public(private []ed25519.PrivateKey) (public []ed25519.PublicKey) {
+	for _, key := range private {
+		public = append(public, key.Public().(ed25519.PublicKey))
+	}
+	return public
+}
+
+// SealHead signs a head with the gateway's key.
+func (f *Fixture) SealHead(head bundle.Head) []byte {
+	f.t.Helper()
+	return f.seal(bundle.HeadType, head, []*bundle.Key{f.Gateway})
 }
 
 // Signer is a key under its ID in the trust root.
@@ -110,6 +179,31 @@ func (f *Fixture) OrderFor(name string, target catalogue.Target, facts catalogue
 	o.Tier, _ = action.TierOf(c)
 	o.Rules, o.Prediction, o.DeadlineSeconds = action.Rules(c), action.Predict(c), int64(action.Deadline.Seconds())
 	return o
+}
+
+// Rehearsal is the rehearsal of an order, to begin now.
+func (f *Fixture) Rehearsal(o bundle.Order) bundle.Rehearsal {
+	return bundle.Rehearsal{Format: bundle.Format, ID: "rehearsal-" + o.RequestID + "-1", Audience: o.Audience, NotBefore: f.Now,
+		Expires: f.Now.Add(bundle.MaxRehearsalLife), OrderID: o.ID, Action: o.Action, Target: o.Target, Parameters: o.Parameters, Observed: o.Observed,
+		Tier: o.Tier, DeadlineSeconds: o.DeadlineSeconds, Rules: o.Rules, RequestID: o.RequestID, PolicyDigest: o.PolicyDigest, Template: o.Template}
+}
+
+// SealRehearsal signs a rehearsal with the gateway's key, or with the keys given.
+func (f *Fixture) SealRehearsal(r bundle.Rehearsal, signers ...*bundle.Key) []byte {
+	if len(signers) == 0 {
+		signers = []*bundle.Key{f.Gateway}
+	}
+	return f.seal(bundle.RehearsalType, r, signers)
+}
+
+// Rehearsable takes a rehearsal of an order through the kernel.
+func (f *Fixture) Rehearsable(o bundle.Order) trust.Rehearsable {
+	f.t.Helper()
+	a, no := trust.AuthenticateRehearsal(context.Background(), f.SealRehearsal(f.Rehearsal(o)), f.Root, f.Audience)
+	require.Nil(f.t, no)
+	r, no := trust.JudgeRehearsal(a, f.Now)
+	require.Nil(f.t, no)
+	return r
 }
 
 // Bundle wraps an order, signed by approvers if any, as the next bundle of the cluster.

@@ -63,6 +63,19 @@ func (h *Hub) Key(arg string) client.ObjectKey {
 
 // Client makes a client; warnings of the API server go to the writer.
 func (h *Hub) Client(warnings io.Writer) (client.WithWatch, error) {
+	config, err := h.Config(warnings)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: Scheme(), Mapper: Mapper()})
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return c, nil
+}
+
+// Config is how the hub's API server is reached; its warnings go to the writer.
+func (h *Hub) Config(warnings io.Writer) (*rest.Config, error) {
 	config, err := h.config().ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, fmt.Errorf("which hub? Pass --kubeconfig FILE, or set KUBECONFIG")
@@ -74,11 +87,7 @@ func (h *Hub) Client(warnings io.Writer) (client.WithWatch, error) {
 	config.UserAgent = "writ"
 	config.Dial = (&net.Dialer{Timeout: dialWithin}).DialContext
 	config.WarningHandler = rest.NewWarningWriter(warnings, rest.WarningWriterOptions{Deduplicate: true})
-	c, err := client.NewWithWatch(config, client.Options{Scheme: Scheme(), Mapper: mapper()})
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	return c, nil
+	return config, nil
 }
 
 func (h *Hub) config() clientcmd.ClientConfig {
@@ -98,13 +107,16 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// mapper names the resources without asking the API server for all that it has.
-func mapper() meta.RESTMapper {
+// Mapper names the resources without asking the API server for all that it has.
+func Mapper() meta.RESTMapper {
 	known := meta.NewDefaultRESTMapper(nil)
 	known.Add(v1alpha1.GroupVersion.WithKind("Cluster"), meta.RESTScopeRoot)
+	known.Add(v1alpha1.GroupVersion.WithKind("Freeze"), meta.RESTScopeRoot)
 	known.Add(v1alpha1.GroupVersion.WithKind("ActionPolicy"), meta.RESTScopeRoot)
+	known.Add(v1alpha1.GroupVersion.WithKind("ActionTemplate"), meta.RESTScopeRoot)
 	known.Add(v1alpha1.GroupVersion.WithKind("ActionRequest"), meta.RESTScopeNamespace)
 	known.Add(v1alpha1.GroupVersion.WithKind("Approval"), meta.RESTScopeNamespace)
+	known.Add(v1alpha1.GroupVersion.WithKind("Rollout"), meta.RESTScopeNamespace)
 	known.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	known.Add(authenticationv1.SchemeGroupVersion.WithKind("SelfSubjectReview"), meta.RESTScopeRoot)
 	return known

@@ -107,6 +107,12 @@ func (b decoded) tell(out io.Writer) {
 	defer story.End()
 	story.Say("Order", "%s (%s)", o.ID, b.OrderDigest)
 	story.Say("Action", "%s with %s", o.Action, o.Parameters)
+	if o.Template != nil {
+		story.Say("Template", "%s", o.Template.Digest())
+		for _, f := range o.Template.Fields {
+			story.Say("Sets", "%s to %s", f.Path, f.Expression)
+		}
+	}
 	story.Say("Target", "%s, UID %s", o.Target, o.Target.UID)
 	story.Say("Cluster", "%s of %s, UID %s", o.Audience.Cluster, o.Audience.TrustDomain, o.Audience.ClusterUID)
 	story.Say("Tier", "%s", o.Tier)

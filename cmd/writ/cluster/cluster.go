@@ -6,9 +6,12 @@ package cluster
 import (
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -17,16 +20,10 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/show"
 )
 
-// The phases of a cluster; the hub writes the second.
-const (
-	pending = "Pending"
-	joined  = "Joined"
-)
-
-// New makes the command "cluster" with its subcommands.
-func New(hub *access.Hub) *cobra.Command {
-	command := &cobra.Command{Use: "cluster", Aliases: []string{"clusters"}, Short: "Register workload clusters, and see how they are"}
-	command.AddCommand(newRegister(hub), newGet(hub), newList(hub), newDescribe(hub))
+// New makes the command "cluster" with its subcommands. vault takes a cluster's access to Vault away, for those that let one go.
+func New(hub *access.Hub, vault Withdraw) *cobra.Command {
+	command := &cobra.Command{Use: "cluster", Aliases: []string{"clusters"}, Short: "Register workload clusters, see how they are, and let them go"}
+	command.AddCommand(newRegister(hub), newGet(hub), newList(hub), newDescribe(hub), newWatch(hub), newAccept(hub), newRejoin(hub), newRevoke(hub, vault), newRemove(hub, vault))
 	return command
 }
 
@@ -78,20 +75,56 @@ func newDescribe(hub *access.Hub) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			describe(command.OutOrStdout(), object, time.Now())
+			describe(command.OutOrStdout(), object, frozen(command, hub, object.Name), time.Now())
 			return nil
 		},
 	}
 }
 
-func describe(out io.Writer, c *v1alpha1.Cluster, now time.Time) {
+// frozen says, a line each, what of a cluster is frozen, as far as whoever asks may see it.
+func frozen(command *cobra.Command, hub *access.Hub, name string) []string {
+	c, err := hub.Client(io.Discard)
+	if err != nil {
+		return nil
+	}
+	var list v1alpha1.FreezeList
+	if err := c.List(command.Context(), &list); err != nil {
+		return []string{"not known: " + access.Explain(err).Error()}
+	}
+	var lines []string
+	for _, f := range list.Items {
+		if !f.Active(time.Now()) || f.Spec.Scope.Cluster != "" && f.Spec.Scope.Cluster != name {
+			continue
+		}
+		until := ""
+		if f.Spec.Until != nil {
+			until = ", until " + f.Spec.Until.UTC().Format(time.RFC3339)
+		}
+		lines = append(lines, fmt.Sprintf("%s by %s%s: %s (writ unfreeze %s)", f.Spec.Scope, f.Spec.FrozenBy, until, f.Spec.Reason, f.Name))
+	}
+	return lines
+}
+
+func describe(out io.Writer, c *v1alpha1.Cluster, frozen []string, now time.Time) {
 	story := show.NewStory(out)
 	defer story.End()
 	story.Say("Cluster", "%s", c.Name)
 	story.Say("Phase", "%s", phase(c))
 	story.Say("Message", "%s", c.Status.Message)
+	for _, line := range frozen {
+		story.Say("Frozen", "%s", line)
+	}
 	story.Say("Registered", "%s, %s ago", c.CreationTimestamp.UTC().Format(time.RFC3339), show.Age(c.CreationTimestamp, now))
-	if phase(c) != joined {
+	if phase(c) == v1alpha1.ClusterRevoked {
+		story.Say("Next", "%s", afterwards(c.Name))
+		return
+	}
+	if waits(c) {
+		story.Say("Receipt key", "%s", c.Status.ReceiptKey)
+		story.Say("Next", "compare that with what its spoke's log says; then writ cluster accept %s", c.Name)
+		return
+	}
+	if phase(c) != v1alpha1.ClusterJoined {
 		good := c.Spec.Join.IssuedAt.Add(tokenLife)
 		if now.Before(good) {
 			story.Say("Token", "good until %s", good.UTC().Format(time.RFC3339))
@@ -103,7 +136,22 @@ func describe(out io.Writer, c *v1alpha1.Cluster, now time.Time) {
 		return
 	}
 	story.Say("UID", "%s", c.Status.ClusterUID)
+	if c.Status.Epoch > 0 {
+		story.Say("Epoch", "%d", c.Status.Epoch)
+	}
+	story.Say("Receipt key", "%s", c.Status.ReceiptKey)
 	story.Say("Spoke", "%s", c.Status.SpokeVersion)
+	story.Say("Kubernetes", "%s", c.Status.KubernetesVersion)
+	if has := c.Status.Capacity; has != nil {
+		story.Say("Capacity", "%d nodes: cpu %s, memory %s, %s pods", c.Status.Nodes, has.CPU.String(), has.Memory.String(), has.Pods.String())
+	}
+	for _, condition := range c.Status.Conditions {
+		story.Say(condition.Type, "%s, since %s: %s", strings.ToLower(string(condition.Status)), condition.LastTransitionTime.UTC().Format(time.RFC3339), condition.Message)
+	}
+	story.Say("Sequence", "%d acknowledged, %d wait", c.Status.SequenceAcknowledged, c.Status.Queue)
+	if c.Status.SVIDExpires != nil {
+		story.Say("SVID", "ends %s", c.Status.SVIDExpires.UTC().Format(time.RFC3339))
+	}
 	story.Say("Connected", "%s", yes(c.Status.Connected))
 	if c.Status.LastContact != nil {
 		story.Say("Last contact", "%s, %s ago", c.Status.LastContact.UTC().Format(time.RFC3339), show.Age(*c.Status.LastContact, now))
@@ -114,23 +162,62 @@ func describe(out io.Writer, c *v1alpha1.Cluster, now time.Time) {
 }
 
 func table(clusters ...v1alpha1.Cluster) *metav1.Table {
-	rows, now := show.Columns("Name", "Phase", "Connected", "Last contact", "Spoke", "Age", "+UID", "+Message"), time.Now()
+	rows, now := show.Columns("Name", "Phase", "Ready", "Issuing", "Last contact", "Spoke", "Kubernetes", "Nodes", "Age", "+Queue", "+Acknowledged", "+SVID ends", "+UID", "+Message"), time.Now()
 	for _, c := range clusters {
 		contact := "-"
 		if c.Status.LastContact != nil {
 			contact = show.Age(*c.Status.LastContact, now) + " ago"
 		}
-		show.Row(rows, c.Name, phase(&c), yes(c.Status.Connected), contact, show.OrDash(c.Status.SpokeVersion),
-			show.Age(c.CreationTimestamp, now), show.OrDash(c.Status.ClusterUID), show.OrDash(c.Status.Message))
+		ends, nodes := "-", "-"
+		if c.Status.SVIDExpires != nil {
+			ends = c.Status.SVIDExpires.UTC().Format(time.RFC3339)
+		}
+		if c.Status.Nodes > 0 {
+			nodes = strconv.FormatInt(c.Status.Nodes, 10)
+		}
+		show.Row(rows, c.Name, phase(&c), state(&c, v1alpha1.ClusterReady), state(&c, v1alpha1.ClusterCredentialsIssuing), contact, show.OrDash(c.Status.SpokeVersion),
+			show.OrDash(c.Status.KubernetesVersion), nodes, show.Age(c.CreationTimestamp, now), strconv.FormatInt(c.Status.Queue, 10),
+			strconv.FormatInt(c.Status.SequenceAcknowledged, 10), ends, show.OrDash(c.Status.ClusterUID), show.OrDash(message(&c)))
 	}
 	return rows
 }
 
 func phase(c *v1alpha1.Cluster) string {
 	if c.Status.Phase == "" {
-		return pending
+		return v1alpha1.ClusterPending
 	}
 	return c.Status.Phase
+}
+
+// state is what a condition says in one word.
+func state(c *v1alpha1.Cluster, kind string) string {
+	found := meta.FindStatusCondition(c.Status.Conditions, kind)
+	switch {
+	case found == nil || found.Status == metav1.ConditionUnknown:
+		return "-"
+	case found.Status == metav1.ConditionTrue:
+		return "yes"
+	}
+	return "no"
+}
+
+// message is why a cluster is not ready.
+func message(c *v1alpha1.Cluster) string {
+	if c.Status.Message != "" {
+		return c.Status.Message
+	}
+	for _, kind := range []string{v1alpha1.ClusterAccepted, v1alpha1.ClusterEnrolled, v1alpha1.ClusterReady, v1alpha1.ClusterCredentialsIssuing} {
+		if found := meta.FindStatusCondition(c.Status.Conditions, kind); found != nil && found.Status == metav1.ConditionFalse {
+			return found.Message
+		}
+	}
+	return ""
+}
+
+// waits reports whether a spoke of the cluster has proved itself, and is to be accepted.
+func waits(c *v1alpha1.Cluster) bool {
+	found := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ClusterAccepted)
+	return found != nil && found.Reason == "AwaitingAcceptance"
 }
 
 func yes(b bool) string {

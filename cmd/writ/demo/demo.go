@@ -20,6 +20,8 @@ type flags struct {
 	yes, once   bool
 	credentials string
 	dir         string
+	drill       string
+	drillAlone  bool // without the story before it
 }
 
 // New makes the command.
@@ -36,6 +38,15 @@ func New() *cobra.Command {
 			if f.credentials != "vault" && f.credentials != "tokenrequest" {
 				return fmt.Errorf("--credentials %s is neither vault nor tokenrequest", f.credentials)
 			}
+			if f.drill != "" && f.drill != rotateAll {
+				return fmt.Errorf("--drill %s is not %s", f.drill, rotateAll)
+			}
+			if f.drill != "" && c.Flags().Changed("credentials") && f.credentials == "vault" {
+				return errors.New("--drill does not rotate what Vault knows: say --credentials tokenrequest, or leave it out")
+			}
+			if f.drill != "" {
+				f.credentials = "tokenrequest"
+			}
 			if !f.yes && !term.IsTerminal(int(os.Stdin.Fd())) {
 				return errors.New("the demo asks for an approval, and there is no terminal to ask on: say --yes")
 			}
@@ -46,6 +57,8 @@ func New() *cobra.Command {
 	c.Flags().BoolVar(&f.once, "once", false, "end after the story; the exit status says whether all went well")
 	c.Flags().StringVar(&f.credentials, "credentials", "vault", "who issues credentials: vault, or tokenrequest (no Vault is compiled)")
 	c.Flags().StringVar(&f.dir, "dir", "", "where to keep keys, data and logs (default: a temporary folder, removed at the end)")
+	c.Flags().StringVar(&f.drill, "drill", "", "rotate-all: after the story, replace every key while actions flow; the spokes' own API servers issue the credentials then")
+	_ = c.RegisterFlagCompletionFunc("drill", cobra.FixedCompletions([]string{rotateAll}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("credentials", cobra.FixedCompletions([]string{"vault", "tokenrequest"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -82,8 +95,15 @@ func run(c *cobra.Command, f flags) (err error) {
 	}
 	defer world.Stop()
 	t := &tale{kubectl: programs[tools.Kubectl], fleet: world, screen: s, spans: spans, yes: f.yes, in: c.InOrStdin()}
-	if err := t.tell(ctx); err != nil {
-		return err
+	if !f.drillAlone {
+		if err := t.tell(ctx); err != nil {
+			return err
+		}
+	}
+	if f.drill != "" {
+		if err := practise(ctx, s, world); err != nil {
+			return err
+		}
 	}
 	if f.once {
 		return nil
@@ -102,6 +122,9 @@ func compile(ctx context.Context, s *screen, f flags) (tools.Paths, error) {
 	}
 	from := time.Now()
 	programs, err := tools.EnsureAll(ctx, os.Stderr, names...)
+	if err == nil && f.credentials == "vault" {
+		_, err = tools.Own(ctx, os.Stderr, tools.VaultAuth)
+	}
 	if took := time.Since(from); err == nil && took > time.Second {
 		s.done(from, "compiled what was missing of etcd, the API server and Vault; it stays cached")
 	}

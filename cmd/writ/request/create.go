@@ -13,6 +13,7 @@ import (
 	"github.com/writ-dev/writ/api/v1alpha1"
 	"github.com/writ-dev/writ/cmd/writ/access"
 	"github.com/writ-dev/writ/cmd/writ/cluster"
+	"github.com/writ-dev/writ/cmd/writ/site"
 	"github.com/writ-dev/writ/cmd/writ/usage"
 )
 
@@ -24,7 +25,7 @@ type asked struct {
 
 func newCreate(hub *access.Hub) *cobra.Command {
 	var a asked
-	var o sending
+	o := sending()
 	command := &cobra.Command{
 		Use:   "create [NAME]",
 		Short: "Ask for an action",
@@ -34,43 +35,43 @@ func newCreate(hub *access.Hub) *cobra.Command {
 			"  writ request create -f request.yaml --dry-run",
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, args []string) error {
-			object, err := a.object(hub, command.InOrStdin())
+			object, err := a.object(site.On(command.Context(), hub, command.ErrOrStderr()), hub, command.InOrStdin())
 			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
 				object.Name, object.GenerateName = args[0], ""
 			}
-			return o.send(command, hub, object)
+			return o.Send(command, hub, object)
 		},
 	}
 	flags := command.Flags()
 	flags.StringVarP(&a.file, "file", "f", "", "a file with an ActionRequest (YAML or JSON); - is standard input")
 	flags.StringVar(&a.cluster, "cluster", "", "name of the cluster to act in")
-	flags.StringVar(&a.action, "action", "", "action of the catalogue")
+	flags.StringVar(&a.action, "action", "", "action of the catalogue, or of the site's own")
 	flags.StringVar(&a.target, "target", "", "object to act on: KIND/NAMESPACE/NAME")
 	flags.StringArrayVar(&a.parameters, "param", nil, "parameter of the action, NAME=VALUE; may be repeated")
 	flags.StringVar(&a.reason, "reason", "", "why, for those who approve and those who look back")
 	_ = command.RegisterFlagCompletionFunc("cluster", cluster.Names(hub))
 	_ = command.RegisterFlagCompletionFunc("action", cobra.FixedCompletions(catalogue.Names(), cobra.ShellCompDirectiveNoFileComp))
-	o.flags(command)
+	o.Flags(command)
 	return command
 }
 
 // object is the request that the flags or the file ask for, checked.
-func (a asked) object(hub *access.Hub, stdin io.Reader) (*v1alpha1.ActionRequest, error) {
+func (a asked) object(find site.Finder, hub *access.Hub, stdin io.Reader) (*v1alpha1.ActionRequest, error) {
 	if a.file != "" {
 		if a.cluster+a.action+a.target+a.reason != "" || len(a.parameters) > 0 {
 			return nil, usage.Errorf("-f says it all: leave --cluster, --action, --target, --param and --reason out")
 		}
-		return a.fromFile(hub, stdin)
+		return a.fromFile(find, hub, stdin)
 	}
 	for _, flag := range []struct{ name, value string }{{"cluster", a.cluster}, {"action", a.action}, {"target", a.target}} {
 		if flag.value == "" {
 			return nil, usage.Errorf("--%s is missing", flag.name)
 		}
 	}
-	action, err := actionNamed(a.action)
+	action, err := find(a.action)
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +87,10 @@ func (a asked) object(hub *access.Hub, stdin io.Reader) (*v1alpha1.ActionRequest
 		ObjectMeta: metav1.ObjectMeta{Namespace: hub.In(), GenerateName: a.action + "-"},
 		Spec:       v1alpha1.ActionRequestSpec{Cluster: a.cluster, Action: a.action, Target: target, Parameters: parameters, Reason: a.reason},
 	}
-	return object, check(object)
+	return object, check(find, object)
 }
 
-func (a asked) fromFile(hub *access.Hub, stdin io.Reader) (*v1alpha1.ActionRequest, error) {
+func (a asked) fromFile(find site.Finder, hub *access.Hub, stdin io.Reader) (*v1alpha1.ActionRequest, error) {
 	raw, err := readFile(a.file, stdin)
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (a asked) fromFile(hub *access.Hub, stdin io.Reader) (*v1alpha1.ActionReque
 	if object.Name == "" && object.GenerateName == "" {
 		object.GenerateName = object.Spec.Action + "-"
 	}
-	if err := check(object); err != nil {
+	if err := check(find, object); err != nil {
 		return nil, fmt.Errorf("%s: %w", a.file, err)
 	}
 	return object, nil

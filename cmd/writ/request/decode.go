@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/runtime"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -21,47 +22,52 @@ const maxFile = 256 << 10
 // Decode reads one ActionRequest from YAML or JSON. Unknown and duplicate fields, and what only the hub writes, are errors that
 // name the line.
 func Decode(raw []byte) (*v1alpha1.ActionRequest, error) {
+	object := &v1alpha1.ActionRequest{}
+	return object, DecodeInto(raw, "ActionRequest", object, "status", "spec.requester", "spec.agentClass", "spec.rollout", "spec.undoes")
+}
+
+// DecodeInto reads one object of a kind of ours, in the same way; written are the fields that only the hub writes.
+func DecodeInto(raw []byte, kind string, object runtime.Object, written ...string) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(raw))
 	var document yaml.Node
 	if err := decoder.Decode(&document); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("it is empty")
 		}
-		return nil, oneLine(err)
+		return oneLine(err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more than one document in it")
+		return errors.New("there is more than one document in it")
 	}
 	var value map[string]any
 	if err := document.Decode(&value); err != nil { // tells of duplicate keys, with the line
-		return nil, oneLine(err)
+		return oneLine(err)
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
-		return nil, fmt.Errorf("it has no form in JSON: %w", err)
+		return fmt.Errorf("it has no form in JSON: %w", err)
 	}
-	object := &v1alpha1.ActionRequest{}
 	unknown, err := kjson.UnmarshalStrict(text, object)
 	if err != nil {
-		return nil, wrongType(&document, err)
+		return wrongType(&document, err)
 	}
 	if len(unknown) > 0 {
 		var field kjson.FieldError
 		if errors.As(unknown[0], &field) {
-			return nil, at(&document, field.FieldPath(), "unknown field %q", field.FieldPath())
+			return at(&document, field.FieldPath(), "unknown field %q", field.FieldPath())
 		}
-		return nil, unknown[0]
+		return unknown[0]
 	}
-	return object, ours(&document, object)
+	return ours(&document, kind, object, written)
 }
 
 // ours checks what the object is, and that it has nothing that only the hub writes.
-func ours(document *yaml.Node, object *v1alpha1.ActionRequest) error {
-	version := v1alpha1.GroupVersion.String()
-	if object.Kind != "ActionRequest" || object.APIVersion != version {
-		return fmt.Errorf("wanted kind ActionRequest of %s, not %q of %q", version, object.Kind, object.APIVersion)
+func ours(document *yaml.Node, kind string, object runtime.Object, written []string) error {
+	version, is := v1alpha1.GroupVersion.String(), object.GetObjectKind().GroupVersionKind()
+	if is != v1alpha1.GroupVersion.WithKind(kind) {
+		return fmt.Errorf("wanted kind %s of %s, not %q of %q", kind, version, is.Kind, is.GroupVersion())
 	}
-	for _, path := range []string{"status", "spec.requester", "spec.agentClass"} {
+	for _, path := range written {
 		if find(document, path) != nil {
 			return at(document, path, "%s is written by the hub: leave it out", path)
 		}

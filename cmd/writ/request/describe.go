@@ -3,6 +3,8 @@ package request
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +42,16 @@ func Describe(out io.Writer, r *v1alpha1.ActionRequest) {
 	story.Say("Phase", "%s", PhaseOf(r))
 	story.Say("Message", "%s", r.Status.Message)
 	story.Say("Change", "%s", r.Status.Change)
+	for _, d := range r.Status.Drift {
+		story.Say("Drift", "%s predicted %s, actual %s", d.Field, d.Predicted, d.Actual)
+	}
+	story.Say("Undone by", "%s", r.Status.UndoneBy)
+	if r.Spec.Undoes != nil {
+		story.Say("Undoes", "%s", r.Spec.Undoes.Name)
+	}
+	if r.Spec.Rollout != nil {
+		story.Say("Rollout", "%s", r.Spec.Rollout.Name)
+	}
 	story.Say("Trace", "%s", r.Status.TraceID)
 	if len(r.Status.Steps) > 0 {
 		story.Title("Steps on the hub")
@@ -57,13 +69,68 @@ func Order(story *show.Story, r *v1alpha1.ActionRequest) {
 	story.Say("Action", "%s", r.Spec.Action)
 	story.Say("Target", "%s in cluster %s", targetOf(r), r.Spec.Cluster)
 	story.Say("Parameters", "%s", parametersOf(r))
-	story.Say("Asked by", "%s%s, %s", r.Spec.Requester, ofClass(r.Spec.AgentClass), r.CreationTimestamp.Local().Format(time.DateTime))
+	story.Say("Asked by", "%s%s, %s", requesterOf(r), ofClass(r.Spec.AgentClass), r.CreationTimestamp.Local().Format(time.DateTime))
 	story.Say("Reason", "%s", r.Spec.Reason)
 	story.Say("Decision", "%s", r.Spec.DecisionID)
 	story.Say("Tier", "%s", r.Status.Tier)
 	story.Say("Judged", "%s", judged(r))
 	story.Say("Prediction", "%s", r.Status.Prediction)
 	story.Say("Order", "%s", r.Status.OrderDigest)
+	rehearsed(story, r.Status.Diff)
+}
+
+// Why says why an agent asks, and what the policies said: what an approver reads besides the order. What the agent saw comes from the
+// cluster: it is shown plainly, whatever is in it.
+func Why(story *show.Story, r *v1alpha1.ActionRequest) {
+	if d := r.Status.Decision; d != nil {
+		story.Title("Decided by " + d.Reasoning + ", " + d.At.Local().Format(time.DateTime))
+		story.Line(d.Summary)
+		for _, e := range d.Evidence {
+			story.Line("saw "+e.Reason+" of "+e.Object, e.Severity, fmt.Sprintf("%d times, last at %s", e.Count, e.LastSeen.Local().Format(time.TimeOnly)))
+			for _, name := range slices.Sorted(maps.Keys(e.Values)) {
+				story.Line("  "+name, e.Values[name])
+			}
+		}
+	}
+	if r.Status.Verdict != nil {
+		Policies(story, r.Status.Verdict)
+	}
+}
+
+// Policies says what each rule of each policy that matched said.
+func Policies(story *show.Story, v *v1alpha1.VerdictStatus) {
+	spoke := map[string]bool{}
+	story.Title("Policies that spoke")
+	for _, f := range v.Findings {
+		spoke[f.Policy] = true
+		story.Line(f.Policy, f.Rule, f.Effect, f.Text, f.Says)
+	}
+	for _, name := range v.Policies {
+		if !spoke[name] {
+			story.Line(name, "matchConstraints", "agrees", "", "")
+		}
+	}
+	if len(v.Policies) == 0 {
+		story.Line("none")
+	}
+}
+
+// rehearsed says what the action would change. The values come from the cluster: they are shown plainly, whatever is in them.
+func rehearsed(story *show.Story, d *v1alpha1.DiffStatus) {
+	if d == nil {
+		return
+	}
+	where := map[string]string{"InProcess": "by the spoke", "Sandbox": "in a sandbox"}[d.Place]
+	story.Title("Would change " + d.Object + " (rehearsed " + show.OrDash(where) + ")")
+	for _, f := range d.Changes {
+		story.Line(f.Path, show.OrDash(f.Before), "→", show.OrDash(f.After))
+	}
+	switch {
+	case d.Omitted > 0:
+		story.Line(fmt.Sprintf("and %d more", d.Omitted))
+	case len(d.Changes) == 0:
+		story.Line("nothing")
+	}
 }
 
 func ofClass(class string) string {

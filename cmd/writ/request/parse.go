@@ -3,6 +3,7 @@ package request
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -11,34 +12,69 @@ import (
 
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/v1alpha1"
+	"github.com/writ-dev/writ/cmd/writ/site"
 )
 
 // shortNames are those that kubectl knows for the kinds of the catalogue.
-var shortNames = map[string]string{"deploy": "deployments", "sts": "statefulsets", "ds": "daemonsets", "rs": "replicasets"}
+var shortNames = map[string]string{"deploy": "deployments", "sts": "statefulsets", "ds": "daemonsets", "rs": "replicasets",
+	"po": "pods", "svc": "services", "cm": "configmaps", "pvc": "persistentvolumeclaims", "quota": "resourcequotas", "cj": "cronjobs",
+	"hpa": "horizontalpodautoscalers", "pdb": "poddisruptionbudgets", "no": "nodes", "csr": "certificatesigningrequests",
+	"cert": "certificates"}
 
-func actionNamed(name string) (*catalogue.Action, error) {
-	action, ok := catalogue.Actions()[name]
-	if !ok {
-		return nil, fmt.Errorf("the catalogue has no action %q; it has %s", name, strings.Join(catalogue.Names(), ", "))
+// Parse reads an action, its target and its parameters as flags say them, checked as the hub will.
+func Parse(find site.Finder, name, target string, parameters []string) (*v1alpha1.RequestTemplate, error) {
+	action, err := find(name)
+	if err != nil {
+		return nil, err
 	}
-	return action, nil
+	template := &v1alpha1.RequestTemplate{Action: name}
+	if template.Target, err = parseTarget(action, target); err != nil {
+		return nil, err
+	}
+	if template.Parameters, err = parseParameters(action, parameters); err != nil {
+		return nil, err
+	}
+	return template, Check(find, template, "any")
 }
+
+// Check judges what is asked for in a cluster by the catalogue, as the hub will.
+func Check(find site.Finder, template *v1alpha1.RequestTemplate, cluster string) error {
+	return check(find, &v1alpha1.ActionRequest{Spec: v1alpha1.ActionRequestSpec{Cluster: cluster, Action: template.Action,
+		Target: template.Target, Parameters: template.Parameters}})
+}
+
+// ReadFile reads a file, or standard input for "-", of at most a request's size.
+func ReadFile(path string, stdin io.Reader) ([]byte, error) { return readFile(path, stdin) }
 
 // parseTarget reads KIND/NAMESPACE/NAME; the kind is one that the action takes, in any of the ways that kubectl knows it by.
 func parseTarget(action *catalogue.Action, text string) (v1alpha1.Target, error) {
 	parts := strings.Split(text, "/")
-	if len(parts) != 3 || slices.Contains(parts, "") {
+	if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
 		return v1alpha1.Target{}, fmt.Errorf("target %q: wanted KIND/NAMESPACE/NAME, such as deployment/shop/checkout", text)
 	}
 	word := strings.ToLower(parts[0])
 	var names []string
 	for _, kind := range action.Kinds {
 		if word == strings.ToLower(kind.Kind) || word == kind.Resource || shortNames[word] == kind.Resource {
-			return v1alpha1.Target{APIVersion: kind.APIVersion, Kind: kind.Kind, Namespace: parts[1], Name: parts[2]}, nil
+			return place(kind, parts, text)
 		}
 		names = append(names, strings.ToLower(kind.Kind))
 	}
 	return v1alpha1.Target{}, fmt.Errorf("target %q: %s takes a %s", text, action.Name, strings.Join(names, ", "))
+}
+
+// place wants a namespace exactly where the kind has one.
+func place(kind catalogue.Kind, parts []string, text string) (v1alpha1.Target, error) {
+	target := v1alpha1.Target{APIVersion: kind.APIVersion, Kind: kind.Kind, Name: parts[len(parts)-1]}
+	switch {
+	case kind.ClusterScoped && len(parts) == 3:
+		return v1alpha1.Target{}, fmt.Errorf("target %q: a %s has no namespace: wanted KIND/NAME", text, kind.Kind)
+	case !kind.ClusterScoped && len(parts) == 2:
+		return v1alpha1.Target{}, fmt.Errorf("target %q: wanted KIND/NAMESPACE/NAME, such as deployment/shop/checkout", text)
+	case !kind.ClusterScoped:
+		target.Namespace = parts[1]
+	}
+	return target, nil
 }
 
 // parseParameters reads NAME=VALUE pairs by the types of the action's schema.
@@ -82,9 +118,9 @@ func takes(action *catalogue.Action) string {
 }
 
 // check judges a request by the catalogue, as the hub will.
-func check(object *v1alpha1.ActionRequest) error {
+func check(find site.Finder, object *v1alpha1.ActionRequest) error {
 	spec := object.Spec
-	action, err := actionNamed(spec.Action)
+	action, err := find(spec.Action)
 	if err != nil {
 		return err
 	}
@@ -93,7 +129,7 @@ func check(object *v1alpha1.ActionRequest) error {
 		problems []string
 	}{
 		{"cluster", validation.IsDNS1123Label(spec.Cluster)},
-		{"the target's namespace", validation.IsDNS1123Label(spec.Target.Namespace)},
+		{"the target's namespace", namespaceProblems(spec.Target.Namespace)},
 		{"the target's name", validation.IsDNS1123Subdomain(spec.Target.Name)},
 	} {
 		if len(field.problems) > 0 {
@@ -101,7 +137,11 @@ func check(object *v1alpha1.ActionRequest) error {
 		}
 	}
 	target := catalogue.Target{APIVersion: spec.Target.APIVersion, Kind: spec.Target.Kind}
-	if _, ok := catalogue.Find(action.Kinds, target); !ok {
+	kind, ok := catalogue.Find(action.Kinds, target)
+	if ok && kind.ClusterScoped != (spec.Target.Namespace == "") {
+		return fmt.Errorf("the target's namespace: it is named exactly where the kind has one; %s", kindNeeds(kind))
+	}
+	if !ok {
 		return fmt.Errorf("%s does not take a %s of %s", action.Name, spec.Target.Kind, spec.Target.APIVersion)
 	}
 	var parameters json.RawMessage
@@ -112,4 +152,18 @@ func check(object *v1alpha1.ActionRequest) error {
 		return fmt.Errorf("parameters of %s: %w; %s", action.Name, err, takes(action))
 	}
 	return nil
+}
+
+func namespaceProblems(namespace string) []string {
+	if namespace == "" {
+		return nil
+	}
+	return validation.IsDNS1123Label(namespace)
+}
+
+func kindNeeds(k catalogue.Kind) string {
+	if k.ClusterScoped {
+		return "a " + k.Kind + " has none"
+	}
+	return "a " + k.Kind + " has one"
 }

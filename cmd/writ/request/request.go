@@ -20,7 +20,7 @@ import (
 // New makes the command "request" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
 	command := &cobra.Command{Use: "request", Aliases: []string{"requests", "ar"}, Short: "Ask for actions, and follow them"}
-	command.AddCommand(newCreate(hub), newGet(hub), newList(hub), newDescribe(hub), newUndo(hub))
+	command.AddCommand(newCreate(hub), newGet(hub), newList(hub), newDescribe(hub), newDiagnostics(hub), newUndo(hub))
 	return command
 }
 

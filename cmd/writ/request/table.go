@@ -20,7 +20,7 @@ func table(namespaced bool, requests ...v1alpha1.ActionRequest) *metav1.Table {
 	rows, now := show.Columns(names...), time.Now()
 	for _, r := range requests {
 		cells := []any{r.Name, r.Spec.Cluster, r.Spec.Action, targetOf(&r), show.OrDash(r.Status.Tier), PhaseOf(&r),
-			show.Age(r.CreationTimestamp, now), show.OrDash(r.Spec.Requester), show.OrDash(r.Status.OrderDigest), show.OrDash(r.Status.Message)}
+			show.Age(r.CreationTimestamp, now), show.OrDash(requesterOf(&r)), show.OrDash(r.Status.OrderDigest), show.OrDash(r.Status.Message)}
 		if namespaced {
 			cells = append([]any{r.Namespace}, cells...)
 		}
@@ -35,6 +35,14 @@ func PhaseOf(r *v1alpha1.ActionRequest) v1alpha1.Phase {
 		return v1alpha1.PhasePending
 	}
 	return r.Status.Phase
+}
+
+// requesterOf is who asked: the person or agent in whose stead the hub made the request, if it did.
+func requesterOf(r *v1alpha1.ActionRequest) string {
+	if r.Status.Requester != "" {
+		return r.Status.Requester
+	}
+	return r.Spec.Requester
 }
 
 // Asks is what a request asks for, in one line.

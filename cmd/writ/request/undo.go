@@ -11,13 +11,14 @@ import (
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/v1alpha1"
 	"github.com/writ-dev/writ/cmd/writ/access"
+	"github.com/writ-dev/writ/cmd/writ/site"
 )
 
 // undoName bounds the part of a name that an undo takes over, so that the whole stays a name.
 const undoName = 200
 
 func newUndo(hub *access.Hub) *cobra.Command {
-	var o sending
+	o := sending()
 	var reason string
 	command := &cobra.Command{
 		Use: "undo NAME", Short: "Ask for the action that undoes a request's",
@@ -32,22 +33,22 @@ func newUndo(hub *access.Hub) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			undo, err := inverse(object, reason)
+			undo, err := inverse(site.On(command.Context(), hub, command.ErrOrStderr()), object, reason)
 			if err != nil {
 				return err
 			}
-			return o.send(command, hub, undo)
+			return o.Send(command, hub, undo)
 		},
 	}
 	command.Flags().StringVar(&reason, "reason", "", "why, for those who approve and those who look back")
-	o.flags(command)
+	o.Flags(command)
 	return command
 }
 
 // inverse is the request that undoes another one.
-func inverse(r *v1alpha1.ActionRequest, reason string) (*v1alpha1.ActionRequest, error) {
+func inverse(find site.Finder, r *v1alpha1.ActionRequest, reason string) (*v1alpha1.ActionRequest, error) {
 	if r.Status.Inverse == "" {
-		if action := catalogue.Actions()[r.Spec.Action]; action != nil && r.Status.Change != "" {
+		if r.Status.Change != "" {
 			return nil, fmt.Errorf("request %s cannot be undone: %s has no inverse", r.Name, r.Spec.Action)
 		}
 		return nil, fmt.Errorf("request %s changed nothing (%s): there is nothing to undo", r.Name, PhaseOf(r))
@@ -60,10 +61,14 @@ func inverse(r *v1alpha1.ActionRequest, reason string) (*v1alpha1.ActionRequest,
 		reason = fmt.Sprintf("undo %s: %s", r.Name, r.Status.Change)
 	}
 	name := r.Name[:min(len(r.Name), undoName)]
+	target := r.Spec.Target
+	if t := undo.Target; t != nil {
+		target = v1alpha1.Target{APIVersion: t.APIVersion, Kind: t.Kind, Namespace: t.Namespace, Name: t.Name}
+	}
 	object := &v1alpha1.ActionRequest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, GenerateName: "undo-" + name + "-"},
-		Spec: v1alpha1.ActionRequestSpec{Cluster: r.Spec.Cluster, Action: undo.Action, Target: r.Spec.Target,
+		Spec: v1alpha1.ActionRequestSpec{Cluster: r.Spec.Cluster, Action: undo.Action, Target: target,
 			Parameters: &apiextensionsv1.JSON{Raw: undo.Parameters}, Reason: reason},
 	}
-	return object, check(object)
+	return object, check(find, object)
 }

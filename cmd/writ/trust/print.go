@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
+	"golang.org/x/crypto/ssh"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/cmd/writ/show"
 )
@@ -20,7 +23,8 @@ type listed struct {
 
 type key struct {
 	ID  string `json:"id"`
-	PEM string `json:"pem"`
+	PEM string `json:"pem,omitempty"`
+	SSH string `json:"ssh,omitempty"` // of a hardware key, which has no PEM
 }
 
 // printRoot prints one role, or all where none is named.
@@ -57,6 +61,11 @@ func printPEM(out io.Writer, root *trust.Root, role listed) error {
 		return fmt.Errorf("the role %s has no keys in version %d of the trust root", role.Role, root.Version())
 	}
 	for _, k := range role.Keys {
+		if k.PEM == "" {
+			return fmt.Errorf("the key %s of the role %s is a hardware key, which has no PEM: -o json shows it as SSH has it", k.ID, role.Role)
+		}
+	}
+	for _, k := range role.Keys {
 		if _, err := io.WriteString(out, k.PEM); err != nil {
 			return err
 		}
@@ -72,13 +81,23 @@ func list(root *trust.Root, role trust.Role) (listed, error) {
 	}
 	for _, k := range keys {
 		id, _ := k.KeyID()
-		text, err := publicPEM(k.Public())
+		shown, err := shownKey(k)
 		if err != nil {
 			return one, err
 		}
-		one.Keys = append(one.Keys, key{id, text})
+		shown.ID = id
+		one.Keys = append(one.Keys, shown)
 	}
 	return one, nil
+}
+
+func shownKey(k *bundle.Key) (key, error) {
+	if k.Hardware() {
+		public, err := k.SSH()
+		return key{SSH: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))}, err
+	}
+	text, err := publicPEM(k.Public())
+	return key{PEM: text}, err
 }
 
 func table(root *trust.Root, all []listed) *metav1.Table {

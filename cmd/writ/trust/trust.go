@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writ-dev/writ/api/trust"
@@ -25,40 +24,49 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/usage"
 )
 
-// hubInfo is where the hub publishes the trust root that it runs under.
-var hubInfo = client.ObjectKey{Namespace: "writ-system", Name: "writ-hub"}
-
 // pemFormat is public keys as standard tools take them (RFC 7468, section 13).
 const pemFormat = "pem"
 
 // New makes the command "trust" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
-	command := &cobra.Command{Use: "trust", Short: "Make a trust root, and see whom it names"}
-	command.AddCommand(newShow(hub), newInit())
+	command := &cobra.Command{Use: "trust", Short: "Make a trust root, change it, and see whom it names"}
+	command.AddCommand(newShow(hub), newInit(), newAddApprover(hub), newRemoveApprover(hub), newRotateGateway(hub), newSign(hub), newPublish(), newStatus(), newReset())
 	return command
 }
 
 func newInit() *cobra.Command {
 	var dir string
+	var people []string
+	var threshold int
 	command := &cobra.Command{
 		Use: "init", Short: "Make a trust root, its root keys, and the gateway's key",
-		Long: "Make a trust root, good for a year: three root keys of which two must sign, and one gateway key.\n\nNothing that exists is overwritten.",
-		Args: cobra.NoArgs,
+		Long: "Make a trust root, good for a year: three root keys of which two must sign, one gateway key, and the approvers who may sign\n" +
+			"orders of tier high. Approvers are named by the user name that the hub's API server knows them by, each with the public half\n" +
+			"of an SSH key of their own (Ed25519, or a hardware key: ssh-keygen -t ed25519-sk or ecdsa-sk). Without approvers, tier high is\n" +
+			"refused.\n\nNothing that exists is overwritten.",
+		Example: "  writ trust init --dir trust --approver sam=sam.pub --approver kim=kim.pub --approver ana=ana.pub --approvers-threshold 2",
+		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if dir == "" {
 				return usage.Errorf("--dir is missing")
 			}
-			now := time.Now()
-			if err := trustfile.Init(dir, now); err != nil {
+			approvers, err := readApprovers(people, threshold)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(command.OutOrStdout(), "trust root made in %s, good until %s: 3 root keys of which 2 must sign, 1 gateway key\n"+
+			now := time.Now()
+			if err := trustfile.Init(dir, approvers, now); err != nil {
+				return err
+			}
+			fmt.Fprintf(command.OutOrStdout(), "trust root made in %s, good until %s: 3 root keys of which 2 must sign, 1 gateway key, %s\n"+
 				"next: move root-*.key away, each to another person or an offline store; the hub needs %s and %s alone\n",
-				dir, now.Add(trustfile.Life).Format(time.DateOnly), trustfile.RootFile, trustfile.GatewayFile)
+				dir, now.Add(trustfile.Life).Format(time.DateOnly), quorumOf(approvers), trustfile.RootFile, trustfile.GatewayFile)
 			return nil
 		},
 	}
 	command.Flags().StringVar(&dir, "dir", "", "folder to make them in")
+	command.Flags().StringArrayVar(&people, "approver", nil, "USER=FILE: who may sign orders of tier high, and their SSH public key; may be given more than once")
+	command.Flags().IntVar(&threshold, "approvers-threshold", 2, "how many approvers must sign")
 	_ = command.MarkFlagDirname("dir")
 	return command
 }
@@ -116,12 +124,8 @@ func read(command *cobra.Command, hub *access.Hub, file string) ([]byte, error) 
 }
 
 func published(ctx context.Context, c client.Client) ([]byte, error) {
-	var info corev1.ConfigMap
-	err := c.Get(ctx, hubInfo, &info)
-	if access.NotFound(err) {
-		return nil, fmt.Errorf("the hub has not published its trust root (ConfigMap %s): see whether writ-hub runs, or pass --file", hubInfo)
-	}
-	return []byte(info.Data["root.json"]), access.Explain(err)
+	info, err := access.Published(ctx, c)
+	return []byte(info["root.json"]), err
 }
 
 // publicPEM is a public key as RFC 7468 has it: without headers, with which OpenSSL refuses it.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,7 +32,8 @@ type Store struct {
 	closed  bool
 	queue   chan *commit
 	closing chan struct{}
-	written chan struct{} // closed when the writer has ended
+	written chan struct{}         // closed when the writer has ended
+	failed  atomic.Pointer[error] // of a write, after which only a new Open knows what the disk holds
 	close   func() error
 }
 
@@ -74,6 +76,14 @@ func (s *Store) shut() error {
 		return fmt.Errorf("close the store %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// Alive is an error once the store can write no more, whatever room there is: open it again.
+func (s *Store) Alive(ctx context.Context) error {
+	if failed := s.failed.Load(); failed != nil {
+		return *failed
+	}
+	return s.view(ctx, func(*badger.Txn) error { return nil })
 }
 
 // Run collects garbage until the context ends or the store is closed.
@@ -130,6 +140,25 @@ func (s *Store) Scan(ctx context.Context, prefix, after string, limit int) (item
 		return nil
 	})
 	return items, err
+}
+
+// Export visits every key and its value as of one moment, in order, while others go on writing. Neither is the visitor's to
+// keep.
+func (s *Store) Export(ctx context.Context, visit func(key string, value []byte) error) error {
+	return s.view(ctx, func(tx *badger.Txn) error {
+		it := tx.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: prefetch})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			err := ctx.Err()
+			if err == nil {
+				err = it.Item().Value(func(value []byte) error { return visit(string(it.Item().Key()), value) })
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // prefetch is how many values a scan reads ahead.

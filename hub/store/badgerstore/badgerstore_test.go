@@ -61,7 +61,9 @@ func TestClose(t *testing.T) {
 		})
 	}
 	begun.Wait()
+	require.NoError(t, s.Alive(t.Context()))
 	require.NoError(t, s.Close())
+	require.ErrorIs(t, s.Alive(t.Context()), store.ErrClosed)
 	wait.Wait()
 	require.NoError(t, s.Close(), "twice")
 	require.NoError(t, s.Run(t.Context()), "its garbage collector ends with it")

@@ -82,7 +82,9 @@ func (s *Store) write() {
 			next = nil
 			continue
 		}
-		next, failed = s.writeBatch(next)
+		if next, failed = s.writeBatch(next); failed != nil {
+			s.failed.Store(&failed)
+		}
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package etcdstore is the hub's store where the hub runs more than one replica: an etcd cluster that all of them share.
 //
 // A version is etcd's ModRevision, a commit is one transaction. Durability is etcd's own. It keeps its keys below a prefix,
-// and never touches others. When etcd is away an error says so once the context ends; a commit may then have been written.
+// and never touches others. When etcd is away an error says so, once the context ends at the latest; a commit
+// may then have been written.
 package etcdstore
 
 import (

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,14 +42,14 @@ func (c *Cluster) KubeconfigForServiceAccount(ctx context.Context, namespace, na
 }
 
 // TokenFor returns a token for the ServiceAccount, for parts that take one
-// without a kubeconfig.
-func (c *Cluster) TokenFor(ctx context.Context, namespace, name string, life time.Duration) (string, error) {
+// without a kubeconfig. Without an audience it is the API server's own.
+func (c *Cluster) TokenFor(ctx context.Context, namespace, name string, life time.Duration, audiences ...string) (string, error) {
 	client, err := kubernetes.NewForConfig(c.RESTConfig())
 	if err != nil {
 		return "", fmt.Errorf("client: %w", err)
 	}
 	seconds := int64(life.Seconds())
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds, Audiences: audiences}}
 	token, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("token for %s/%s: %w", namespace, name, err)
@@ -62,10 +64,25 @@ func (c *Cluster) writeKubeconfig(name string, who *api.AuthInfo) (string, error
 	config.Contexts[c.opts.Name] = &api.Context{Cluster: c.opts.Name, AuthInfo: c.opts.Name}
 	config.CurrentContext = c.opts.Name
 	path := c.file(name + ".kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
+	if err := writeWhole(path, config); err != nil {
 		return "", fmt.Errorf("write kubeconfig: %w", err)
 	}
 	return path, nil
+}
+
+// writeWhole replaces a file at once: who reads an earlier one never sees
+// half of the new.
+func writeWhole(path string, config *api.Config) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), "kubeconfig-")
+	if err != nil {
+		return err
+	}
+	_ = temporary.Close()
+	if err := clientcmd.WriteToFile(*config, temporary.Name()); err != nil {
+		_ = os.Remove(temporary.Name())
+		return err
+	}
+	return os.Rename(temporary.Name(), path)
 }
 
 // LoadKubeconfig returns the client configuration that a kubeconfig holds,

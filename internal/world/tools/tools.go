@@ -147,8 +147,11 @@ func EnsureAll(ctx context.Context, w io.Writer, names ...string) (Paths, error)
 	return paths, nil
 }
 
-// Ensure is EnsureAll for one program.
+// Ensure is EnsureAll for one program, or Own for VaultAuth.
 func Ensure(ctx context.Context, w io.Writer, name string) (string, error) {
+	if name == VaultAuth {
+		return Own(ctx, w, name)
+	}
 	paths, err := EnsureAll(ctx, w, name)
 	return paths[name], err
 }

@@ -43,6 +43,9 @@ type Options struct {
 // catalogue; every server starts with it registered.
 const KubernetesPlugin = "kubernetes"
 
+// AuthPlugin is the name of Writ's own auth method there; it is compiled from this source tree.
+const AuthPlugin = tools.VaultAuth
+
 const (
 	readyWithin = 30 * time.Second
 	stopWithin  = 5 * time.Second
@@ -56,6 +59,7 @@ type Server struct {
 	port   int
 	bin    string
 	plugin string
+	auth   string
 	keys   keys
 	admin  *api.Client
 
@@ -69,7 +73,11 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	s := &Server{bin: paths[tools.Vault], plugin: paths[tools.VaultKubernetesSecrets], port: opts.Port}
+	auth, err := tools.Own(ctx, opts.Progress, AuthPlugin)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	s := &Server{bin: paths[tools.Vault], plugin: paths[tools.VaultKubernetesSecrets], auth: auth, port: opts.Port}
 	if err := s.start(ctx, opts); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("vault: %w", err)
@@ -91,6 +99,9 @@ func (s *Server) start(ctx context.Context, opts Options) error {
 		return err
 	}
 	if err := s.Unseal(ctx); err != nil {
+		return err
+	}
+	if err := s.RegisterPlugin(ctx, api.PluginTypeCredential, AuthPlugin, s.auth); err != nil {
 		return err
 	}
 	return s.RegisterPlugin(ctx, api.PluginTypeSecrets, KubernetesPlugin, s.plugin)

@@ -2,6 +2,7 @@
 // on this machine, for work by hand.
 //
 //	clusters -compile     compile everything, start nothing
+//	clusters -path vault  print where a program is; compile it if need be
 //	clusters -n 3         start three, print their kubeconfigs, stop on Ctrl-C
 package main
 
@@ -23,6 +24,7 @@ import (
 
 func main() {
 	compile := flag.Bool("compile", false, "compile every program, start nothing")
+	path := flag.String("path", "", "print the path of this program, start nothing")
 	count := flag.Int("n", 1, "how many clusters")
 	prefix := flag.String("prefix", "cluster", "their names: <prefix>-1, <prefix>-2, …")
 	dir := flag.String("dir", "", "keep keys, data and logs under this directory (default: temporary)")
@@ -30,7 +32,12 @@ func main() {
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *compile, *count, *prefix, *dir, *workloads)
+	var err error
+	if *path != "" {
+		err = printPath(ctx, *path)
+	} else {
+		err = run(ctx, *compile, *count, *prefix, *dir, *workloads)
+	}
 	stopped := ctx.Err() != nil
 	cancel()
 	switch {
@@ -42,6 +49,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "clusters:", err)
 		os.Exit(1)
 	}
+}
+
+func printPath(ctx context.Context, program string) error {
+	path, err := tools.Ensure(ctx, os.Stderr, program)
+	if err == nil {
+		fmt.Println(path)
+	}
+	return err
 }
 
 func run(ctx context.Context, compile bool, count int, prefix, dir string, workloads bool) error {

@@ -1,0 +1,176 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	vaultapi "github.com/hashicorp/vault/api"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/v1alpha1"
+	"github.com/writ-dev/writ/cmd/writ/access"
+	"github.com/writ-dev/writ/cmd/writ/cluster"
+	"github.com/writ-dev/writ/cmd/writ/doctor"
+	"github.com/writ-dev/writ/cmd/writ/show"
+	"github.com/writ-dev/writ/credentials/vault"
+)
+
+func newDoctor(hub *access.Hub) *cobra.Command {
+	var format string
+	var all bool
+	command := &cobra.Command{
+		Use: "doctor [CLUSTER...]", Short: "Look for what is wrong with Vault as a judge of bundles",
+		Long: "Compare what Vault believes and what it has for each cluster with what the hub publishes and what writ vault setup makes.\n" +
+			"It changes nothing. It ends with status 1 if a finding is an error.\n\n" +
+			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
+		Example:           "  writ vault doctor\n  writ vault doctor east --all",
+		ValidArgsFunction: cluster.Names(hub),
+		RunE: func(command *cobra.Command, args []string) error {
+			f, err := gather(command, hub, args)
+			if err != nil {
+				return err
+			}
+			return doctor.Tell(command.OutOrStdout(), format, all, judge(f))
+		},
+	}
+	command.Flags().BoolVar(&all, "all", false, "also print what is well")
+	show.Flag(command, &format, show.Table, show.JSON)
+	return command
+}
+
+// facts are what is judged, gathered once.
+type facts struct {
+	info     map[string]string // what the hub publishes
+	health   *vaultapi.HealthResponse
+	state    vault.State
+	clusters []string
+	now      time.Time
+}
+
+func gather(command *cobra.Command, hub *access.Hub, names []string) (f facts, err error) {
+	ctx := command.Context()
+	c, err := hub.Client(command.ErrOrStderr())
+	if err != nil {
+		return f, err
+	}
+	if f.info, err = access.Published(ctx, c); err != nil {
+		return f, err
+	}
+	if f.clusters = names; len(names) == 0 {
+		var list v1alpha1.ClusterList
+		if err := c.List(ctx, &list); err != nil {
+			return f, access.Explain(err)
+		}
+		for _, one := range list.Items {
+			f.clusters = append(f.clusters, one.Name)
+		}
+	}
+	root, err := connect()
+	if err != nil {
+		return f, err
+	}
+	f.now = time.Now()
+	if f.health, err = health(ctx, root); err != nil || f.health.Sealed {
+		return f, err
+	}
+	f.state, err = vault.Inspect(ctx, root, f.clusters)
+	return f, err
+}
+
+func health(ctx context.Context, root *vaultapi.Client) (*vaultapi.HealthResponse, error) {
+	answer, err := root.Sys().HealthWithContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("vault cannot be reached: %w", err)
+	}
+	return answer, nil
+}
+
+// judge says what the facts mean. It looks at nothing else.
+func judge(f facts) (findings []doctor.Finding) {
+	add := func(status doctor.Status, check, subject, fix, found string, args ...any) {
+		findings = append(findings, doctor.Finding{Status: status, Check: check, Subject: subject, Found: fmt.Sprintf(found, args...), Fix: fix})
+	}
+	if f.health.Sealed {
+		add(doctor.Failing, "vault", "", "vault operator unseal", "it is sealed: no action gets a credential")
+		return findings
+	}
+	add(doctor.Fine, "vault", "", "", "version %s, unsealed", f.health.Version)
+	if off := time.Unix(f.health.ServerTimeUTC, 0).Sub(f.now).Abs(); off > bundle.Skew {
+		add(doctor.Failing, "clock", "Vault", "set the clocks by one source", "it is %s off: Vault refuses what is valid", off.Round(time.Second))
+	}
+	judgeBelief(f, add)
+	for _, name := range f.clusters {
+		judgeCluster(name, f.state.Clusters[name], f.state.Judges, add)
+	}
+	return findings
+}
+
+type adder func(status doctor.Status, check, subject, fix, found string, args ...any)
+
+// judgeBelief compares whom Vault believes with whom the hub has its spokes believe.
+func judgeBelief(f facts, add adder) {
+	const again = "compare with the copy that is kept offline, then writ vault setup for any cluster"
+	switch s := f.state; {
+	case !s.Judges:
+		add(doctor.Warning, "judge", "", "install the plugin (docs/vault.md), then writ vault setup for each cluster", "Vault has no auth method of Writ at %s: it judges no bundle", vault.AuthMount)
+		return
+	case s.Problem != "":
+		add(doctor.Failing, "trust root", "", again, "%s", s.Problem)
+	case !same(s.TrustRoot, f.info["root.json"]):
+		add(doctor.Failing, "trust root", "", again, "Vault judges by another one (version %d) than the hub publishes", s.Version)
+	case s.Expires.Sub(f.now) < 30*24*time.Hour:
+		add(doctor.Warning, "trust root", "", "sign the next version, then writ vault setup", "version %d ends %s", s.Version, s.Expires.Format(time.DateOnly))
+	default:
+		add(doctor.Fine, "trust root", "", "", "version %d, until %s", s.Version, s.Expires.Format(time.DateOnly))
+	}
+	if f.state.Authorities != f.info["authorities.pem"] {
+		add(doctor.Failing, "authorities", "", "writ vault setup for any cluster", "Vault knows other CA certificates than the hub publishes: it refuses the SVIDs of the others")
+	} else {
+		add(doctor.Fine, "authorities", "", "", "those of the hub")
+	}
+}
+
+// same compares JSON whatever its spaces.
+func same(a, b string) bool {
+	var x, y json.RawMessage
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
+		return false
+	}
+	ax, errA := json.Marshal(x)
+	by, errB := json.Marshal(y)
+	return errA == nil && errB == nil && string(ax) == string(by)
+}
+
+func judgeCluster(name string, c vault.ClusterState, judges bool, add adder) {
+	setup := "writ vault setup " + name
+	if !c.Mounted && !c.Pinned && !c.Stock {
+		add(doctor.Unknown, "cluster", name, setup+", if Vault is to issue its credentials", "Vault knows nothing of it")
+		return
+	}
+	well := true
+	fail := func(status doctor.Status, found string) {
+		well = false
+		add(status, "cluster", name, setup, "%s", found)
+	}
+	if !c.Mounted {
+		fail(doctor.Failing, "no Kubernetes engine at "+vault.Mount(name)+"/")
+	}
+	if c.Mounted && c.Host == "" {
+		fail(doctor.Failing, "its Kubernetes engine does not know the API server")
+	}
+	if c.Stock {
+		fail(doctor.Warning, "its spoke may log in by its certificate alone, and then Vault judges no bundle")
+	}
+	if judges && !c.Stock && !c.Pinned {
+		fail(doctor.Failing, "the auth method does not know it")
+	}
+	if c.Pinned && !c.Hands {
+		fail(doctor.Failing, "the policy "+vault.HandsPolicy(name)+" is not as it was made")
+	}
+	if well {
+		add(doctor.Fine, "cluster", name, "", "judged, at %s", c.Host)
+	}
+}

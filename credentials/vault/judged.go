@@ -1,0 +1,175 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/credentials"
+)
+
+// judged issues where Vault itself judges each bundle.
+type judged struct {
+	client  *api.Client // holds no token
+	cluster string
+	current func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	mu     sync.Mutex           // guards the rest
+	grants map[string]*standing // by bundle; a bundle logs in once
+	shown  []byte               // the SVID that the open connections have shown
+}
+
+// standing is what one bundle got: a token for one credential.
+type standing struct {
+	mu     sync.Mutex // one login at a time
+	client *api.Client
+	until  time.Time
+	ended  bool // it was given back
+}
+
+func newJudged(o Options) (*judged, error) {
+	pem, err := os.ReadFile(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", o.CAFile)
+	}
+	j := &judged{cluster: o.Cluster, current: o.Certificate, grants: map[string]*standing{}}
+	j.client, err = newClient(o, pool, false)
+	return j, err
+}
+
+// door is the client to log in by. Connections are kept, for as long as the SVID that they have shown is the one of now.
+func (j *judged) door() (*api.Client, error) {
+	certificate, err := j.current(&tls.CertificateRequestInfo{})
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if leaf := slices.Concat(certificate.Certificate...); !bytes.Equal(leaf, j.shown) {
+		j.client.CloneConfig().HttpClient.CloseIdleConnections()
+		j.shown = leaf
+	}
+	return j.client, nil
+}
+
+// Issue implements credentials.Issuer. A bundle that has logged in and got no credential yet keeps its token for the next try.
+func (j *judged) Issue(ctx context.Context, v trust.Verified, life time.Duration) (*credentials.Lease, error) {
+	end := time.Now().Add(life)
+	name, err := roleName(v.Decoded().Bundle)
+	if err != nil {
+		return nil, err
+	}
+	s := j.standing(name)
+	if err := s.login(ctx, j, v, life); err != nil {
+		return nil, err
+	}
+	namespace := v.Order().Target.Namespace
+	secret, err := s.client.Logical().WriteWithContext(ctx, Mount(j.cluster)+"/creds/"+name, map[string]any{"kubernetes_namespace": namespace, "ttl": seconds(least)})
+	if err != nil {
+		return nil, explain("issuing the credential of "+v.Order().ID, err)
+	}
+	if secret == nil || secret.LeaseID == "" {
+		return nil, errors.New("vault: the answer holds no lease")
+	}
+	lease := s.lease(secret)
+	if no := check(secret, lease, namespace, time.Until(end)); no != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		return nil, errors.Join(no, lease.Revoke(ctx))
+	}
+	return lease, nil
+}
+
+// standing is that of a bundle, and forgets those whose tokens have ended.
+func (j *judged) standing(role string) *standing {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s, ok := j.grants[role]
+	if !ok {
+		for other, g := range j.grants {
+			if g.over() {
+				delete(j.grants, other)
+			}
+		}
+		s = &standing{}
+		j.grants[role] = s
+	}
+	return s
+}
+
+func (s *standing) over() bool {
+	if !s.mu.TryLock() {
+		return false // it is logging in
+	}
+	defer s.mu.Unlock()
+	return s.client != nil && time.Now().After(s.until)
+}
+
+// login hands the bundle over to Vault, where that was not done before. The times are Vault's to keep; life is how long the action may
+// still take.
+func (s *standing) login(ctx context.Context, j *judged, v trust.Verified, life time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		return nil
+	}
+	door, err := j.door()
+	if err != nil {
+		return err
+	}
+	from := time.Now()
+	answer, err := door.Logical().WriteWithContext(ctx, AuthPath+"login",
+		map[string]any{"bundle": string(v.Decoded().Raw), "ttl": int64(math.Ceil(life.Seconds()))})
+	if err != nil {
+		return explain("showing Vault the bundle of "+v.Order().ID, err)
+	}
+	if answer == nil || answer.Auth == nil {
+		return errors.New("vault: the login's answer holds no token")
+	}
+	client, err := j.client.CloneWithHeaders() // it shares the connections
+	if err != nil {
+		return err
+	}
+	client.SetToken(answer.Auth.ClientToken)
+	s.client, s.until = client, from.Add(time.Duration(answer.Auth.LeaseDuration)*time.Second)
+	return nil
+}
+
+// lease is what Vault gave, and how to give it back: the identity is deleted from the cluster, then Vault's token ends. Where the
+// cluster cannot be reached, the token's end has Vault try until it can.
+func (s *standing) lease(secret *api.Secret) *credentials.Lease {
+	token, _ := secret.Data["service_account_token"].(string)
+	end := time.Now().Add(time.Duration(secret.LeaseDuration) * time.Second)
+	if s.until.Before(end) {
+		end = s.until
+	}
+	return credentials.NewLease("vault", secret.LeaseID, token, end, func(ctx context.Context) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.ended {
+			return nil
+		}
+		if time.Now().After(s.until) {
+			return fmt.Errorf("vault: the token of the lease has ended: %w", credentials.ErrOutOfReach)
+		}
+		_, err := s.client.Logical().WriteWithContext(ctx, "sys/leases/revoke", map[string]any{"lease_id": secret.LeaseID, "sync": true})
+		gone := s.client.Auth().Token().RevokeSelfWithContext(ctx, "")
+		s.ended = err == nil && gone == nil
+		return errors.Join(explain("revoking a lease", err), explain("ending the token of a lease", gone))
+	})
+}

@@ -1,0 +1,353 @@
+package vault_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/credentials"
+	"github.com/writ-dev/writ/credentials/credentialstest"
+	"github.com/writ-dev/writ/credentials/vault"
+	"github.com/writ-dev/writ/internal/identity"
+	worldvault "github.com/writ-dev/writ/internal/world/vault"
+	"github.com/writ-dev/writ/internal/world/worldtest"
+)
+
+func TestVaultJudgesTheBundleAndMakesTheRole(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	s.setup(t, "east")
+	before := s.Identities(t.Context(), t, s.Allowed)
+	v := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	i := s.spoke(t, "east")
+	lease, err := i.Issue(t.Context(), v, life)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(lease.ID, "kubernetes-east/creds/writ-"+v.Decoded().Bundle.ID+"/"), lease.ID)
+	require.WithinDuration(t, time.Now().Add(life), lease.Expires, 3*time.Second, "the credential ends with the action's deadline")
+
+	roles := s.Roles(t.Context(), t, s.Allowed, v.Order().ID)
+	require.Len(t, roles, 1, "the identity says which order it is for")
+	require.Equal(t, v.Order().Rules, roles[0].Rules, "exactly the rules of the order")
+
+	config := lease.RESTConfig(s.Anonymous())
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	require.NoError(t, scale(t.Context(), client, s.Allowed, credentialstest.Checkout))
+	s.MayNothingElse(t, config)
+	require.Equal(t, []string{"get apps/deployments/scale allowed/checkout", "patch apps/deployments/scale allowed/checkout"},
+		s.Rights(t, config), "the authorizer's own answer to every question")
+
+	again, err := s.spoke(t, "east").Issue(t.Context(), v, life)
+	require.ErrorIs(t, err, credentials.ErrRefused)
+	require.ErrorContains(t, err, "was used at")
+	oneLine(t, err)
+	require.Nil(t, again)
+
+	require.NoError(t, lease.Revoke(t.Context()))
+	require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed), "Role, RoleBinding and ServiceAccount are gone")
+	require.NoError(t, lease.Revoke(t.Context()), "revoking is repeatable")
+	worldtest.Eventually(t, "the credential to be refused", func(ctx context.Context) error {
+		if err := scale(ctx, client, s.Allowed, credentialstest.Checkout); !apierrors.IsUnauthorized(err) {
+			return fmt.Errorf("got %w, want unauthorized", err)
+		}
+		return nil
+	})
+}
+
+func TestASpokeWithoutItsClustersBundleIsRefused(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	s.setup(t, "east", "west")
+	v := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	stranger, err := identity.LoadCA(t.TempDir(), domain, time.Now())
+	require.NoError(t, err)
+	before := s.Identities(t.Context(), t, s.Allowed)
+	refused := func(i *vault.Issuer, v trust.Verified, says string) {
+		lease, err := i.Issue(t.Context(), v, life)
+		require.ErrorIs(t, err, credentials.ErrRefused)
+		require.ErrorContains(t, err, says)
+		oneLine(t, err)
+		require.Nil(t, lease)
+		require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed))
+	}
+	refused(s.issuer(t, "east", svid(t, s.ca, clusterID(t, "west"))), v, "AudienceMismatch")
+	refused(s.issuer(t, "east", svid(t, s.ca, identity.Hub(domain))), v, "is no cluster")
+	refused(s.issuer(t, "east", svid(t, stranger, clusterID(t, "east"))), v, "unknown authority")
+	refused(s.issuerOf(t, "east", func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }), v, "showed no certificate")
+	refused(s.issuer(t, "north", svid(t, s.ca, clusterID(t, "north"))), v, "writ vault setup north")
+
+	lease, err := s.spoke(t, "east").Issue(t.Context(), v, life)
+	require.NoError(t, err, "nothing of that used the bundle up")
+	require.NoError(t, lease.Revoke(t.Context()))
+	refused(s.spoke(t, "east"), s.Verified(t, "scale", s.Other, `{"replicas":4}`), "apply deploy/spoke")
+}
+
+// shows logs in with a bundle as the spoke of a cluster does, and returns a client with the token.
+func (s *scene) shows(t testing.TB, cluster string, v trust.Verified, ttl int) (*api.Client, *api.SecretAuth) {
+	t.Helper()
+	file := t.TempDir() + "/svid.pem"
+	require.NoError(t, svid(t, s.ca, clusterID(t, cluster)).Save(file))
+	config := api.DefaultConfig()
+	config.Address, config.MaxRetries = s.vault.Address(), 0
+	require.NoError(t, config.ConfigureTLS(&api.TLSConfig{CACert: s.vault.CACert(), ClientCert: file, ClientKey: file}))
+	client, err := api.NewClient(config)
+	require.NoError(t, err)
+	secret, err := client.Logical().WriteWithContext(t.Context(), vault.AuthPath+"login", map[string]any{"bundle": string(v.Decoded().Raw), "ttl": ttl})
+	require.NoError(t, err)
+	client.SetToken(secret.Auth.ClientToken)
+	return client, secret.Auth
+}
+
+// A spoke that was taken over has the token of a bundle. It gets the one credential that the bundle orders, and nothing else.
+func TestTheTokenOfABundleReachesItsCredentialAlone(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	s.setup(t, "east", "west")
+	mine, other := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`), s.Verified(t, "rollback", s.Allowed, `{"revision":1}`)
+	client, auth := s.shows(t, "east", mine, 0)
+	_, _ = s.shows(t, "east", other, 0)
+	require.Equal(t, []string{vault.GrantPolicy("east", mine.Decoded().Bundle.ID)}, auth.Policies)
+	require.LessOrEqual(t, auth.LeaseDuration, 30)
+	require.False(t, auth.Renewable)
+	own, others := "kubernetes-east/creds/"+vault.RoleName(mine.Decoded().Bundle.ID), "kubernetes-east/creds/"+vault.RoleName(other.Decoded().Bundle.ID)
+	with := func(also string, value any) map[string]any {
+		return map[string]any{"kubernetes_namespace": s.Allowed, "ttl": "600s", also: value}
+	}
+	role := map[string]any{"allowed_kubernetes_namespaces": []string{s.Allowed}, "generated_role_rules": `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`}
+	before := s.Identities(t.Context(), t, s.Allowed)
+	for name, try := range map[string]struct {
+		path string
+		data map[string]any
+	}{
+		"a binding beyond the namespace": {own, with("cluster_role_binding", true)},
+		"another namespace":              {own, map[string]any{"kubernetes_namespace": s.Other, "ttl": "600s"}},
+		"a longer life":                  {own, map[string]any{"kubernetes_namespace": s.Allowed, "ttl": "3600s"}},
+		"another audience":               {own, with("audiences", "vault")},
+		"another bundle's credential":    {others, with("ttl", "600s")},
+		"another cluster's":              {strings.Replace(own, "east", "west", 1), with("ttl", "600s")},
+		"its own role, wider":            {strings.Replace(own, "creds", "roles", 1), role},
+		"a role of its choice":           {"kubernetes-east/roles/writ-x", role},
+		"the mount's configuration":      {"kubernetes-east/config", map[string]any{"kubernetes_host": "https://evil"}},
+		"its own policy":                 {"sys/policies/acl/" + auth.Policies[0], map[string]any{"policy": `path "*" { capabilities = ["sudo"] }`}},
+		"whom Vault believes":            {vault.AuthPath + "config", map[string]any{"trust_root": "{}"}},
+		"the cluster's pin":              {vault.AuthPath + "clusters/east", map[string]any{"cluster_uid": "mine"}},
+		"the method's hands":             {vault.AuthPath + "hands", map[string]any{"cluster": "east", "secret": "guess"}},
+		"a token that outlives it":       {"auth/token/create", map[string]any{"ttl": "768h"}},
+		"a longer token":                 {"auth/token/renew-self", map[string]any{"increment": "1h"}},
+		"all leases":                     {"sys/leases/revoke-prefix/kubernetes-east", map[string]any{}},
+		"another's lease":                {"sys/leases/revoke", map[string]any{"lease_id": others + "/x", "sync": true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := client.Logical().WriteWithContext(t.Context(), try.path, try.data)
+			var answer *api.ResponseError
+			require.ErrorAs(t, err, &answer)
+			require.Equal(t, http.StatusForbidden, answer.StatusCode, "%v", answer)
+		})
+	}
+	for _, path := range []string{"kubernetes-east/config", strings.Replace(own, "creds", "roles", 1), "sys/mounts", vault.AuthPath + "config", "sys/policies/acl/" + auth.Policies[0]} {
+		_, err := client.Logical().ReadWithContext(t.Context(), path)
+		require.ErrorContains(t, err, "permission denied", path)
+	}
+	require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed), "no identity was made")
+	secret, err := client.Logical().WriteWithContext(t.Context(), own, with("ttl", "600s"))
+	require.NoError(t, err)
+	require.NotEmpty(t, secret.LeaseID)
+	require.NoError(t, client.Auth().Token().RevokeSelfWithContext(t.Context(), ""))
+}
+
+// A spoke that dies gives nothing back. Vault takes it back at the action's deadline.
+func TestNoLeaseOutlivesItsDeadline(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	s.setup(t, "east")
+	before := s.Identities(t.Context(), t, s.Allowed)
+	const short = 3 * time.Second
+	_, err := s.spoke(t, "east").Issue(t.Context(), s.Verified(t, "scale", s.Allowed, `{"replicas":4}`), short)
+	require.NoError(t, err)
+	deadline := time.Now().Add(short)
+	require.NotEqual(t, before, s.Identities(t.Context(), t, s.Allowed))
+	worldtest.Eventually(t, "the identity to be gone", func(ctx context.Context) error {
+		if now := s.Identities(ctx, t, s.Allowed); len(now) != len(before) {
+			return fmt.Errorf("still there: %v", now)
+		}
+		return nil
+	})
+	late := time.Since(deadline)
+	t.Logf("gone %s after the deadline", late.Round(10*time.Millisecond))
+	require.Less(t, late, 10*time.Second)
+}
+
+// own is a Vault for one test alone, with everything set up.
+func own(t *testing.T) *scene {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs real servers")
+	}
+	server, err := worldvault.Start(t.Context(), worldvault.Options{Progress: os.Stderr})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	return newScene(t, server)
+}
+
+func TestVaultSealedRestartedOrItsPluginKilled(t *testing.T) {
+	s := own(t)
+	s.setup(t, "east")
+	before := s.Identities(t.Context(), t, s.Allowed)
+	i := s.spoke(t, "east")
+	issue := func(v trust.Verified) {
+		lease, err := i.Issue(t.Context(), v, life)
+		require.NoError(t, err)
+		require.NoError(t, lease.Revoke(t.Context()))
+		require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed))
+	}
+	used := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	issue(used)
+
+	// Sealed between login and read: the token is still good afterwards.
+	halfway := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	client, _ := s.shows(t, "east", halfway, 0)
+	require.NoError(t, s.vault.Seal(t.Context()))
+	sealed := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	_, err := i.Issue(t.Context(), sealed, life)
+	require.ErrorContains(t, err, "vault is sealed or starting")
+	require.NotErrorIs(t, err, credentials.ErrRefused)
+	require.NoError(t, s.vault.Unseal(t.Context()))
+	_, err = client.Logical().WriteWithContext(t.Context(), "kubernetes-east/creds/"+vault.RoleName(halfway.Decoded().Bundle.ID),
+		map[string]any{"kubernetes_namespace": s.Allowed, "ttl": "600s"})
+	require.NoError(t, err)
+	require.NoError(t, client.Auth().Token().RevokeSelfWithContext(t.Context(), ""))
+	worldtest.Eventually(t, "the identity to be gone", func(ctx context.Context) error {
+		if now := s.Identities(ctx, t, s.Allowed); len(now) != len(before) {
+			return fmt.Errorf("still there: %v", now)
+		}
+		return nil
+	})
+	issue(sealed)
+	_, err = s.spoke(t, "east").Issue(t.Context(), used, life)
+	require.ErrorContains(t, err, "was used at", "sealing forgets nothing")
+
+	// The plugin's process is killed: Vault starts another.
+	killPlugin(t, s.vault.Dir())
+	crashed := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	worldtest.Eventually(t, "the plugin to be back", func(ctx context.Context) error {
+		lease, err := i.Issue(ctx, crashed, life)
+		if err == nil {
+			err = lease.Revoke(ctx)
+		}
+		return err
+	})
+	_, err = s.spoke(t, "east").Issue(t.Context(), used, life)
+	require.ErrorContains(t, err, "was used at", "nor does a crash")
+
+	s.vault.Stop()
+	_, err = i.Issue(t.Context(), s.Verified(t, "scale", s.Allowed, `{"replicas":4}`), life)
+	require.ErrorContains(t, err, "vault cannot be reached")
+	require.NotErrorIs(t, err, credentials.ErrRefused)
+}
+
+// killPlugin kills the auth method's process of a Vault.
+func killPlugin(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	killed := 0
+	for _, file := range files {
+		line, _ := os.ReadFile(file)
+		if program, _, _ := strings.Cut(string(line), "\x00"); program == filepath.Join(dir, "plugins", worldvault.AuthPlugin) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+			killed++
+		}
+	}
+	require.NotZero(t, killed)
+}
+
+// The API server is away when a lease is to be revoked: Vault tries until it is back.
+func TestARevocationIsTriedUntilItIsDone(t *testing.T) {
+	s := own(t)
+	line := newLine(t, strings.TrimPrefix(s.Cluster.Server(), "https://"))
+	s.host = "https://" + line.listener.Addr().String()
+	s.setup(t, "east")
+	before := s.Identities(t.Context(), t, s.Allowed)
+	lease, err := s.spoke(t, "east").Issue(t.Context(), s.Verified(t, "scale", s.Allowed, `{"replicas":4}`), life)
+	require.NoError(t, err)
+	line.cut(true)
+	err = lease.Revoke(t.Context())
+	require.Error(t, err)
+	oneLine(t, err)
+	require.NotEqual(t, before, s.Identities(t.Context(), t, s.Allowed))
+	line.cut(false)
+	worldtest.Eventually(t, "Vault to take the identity back", func(ctx context.Context) error {
+		if now := s.Identities(ctx, t, s.Allowed); len(now) != len(before) {
+			return fmt.Errorf("still there: %v", now)
+		}
+		return nil
+	})
+}
+
+// line is a way to a server that can be cut.
+type line struct {
+	listener net.Listener
+	to       string
+	mu       sync.Mutex
+	down     bool
+	open     []net.Conn
+}
+
+func newLine(t *testing.T, to string) *line {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := &line{listener: listener, to: to}
+	t.Cleanup(func() { _ = listener.Close(); l.cut(true) })
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			l.join(from)
+		}
+	}()
+	return l
+}
+
+func (l *line) join(from net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to, err := net.Dial("tcp", l.to)
+	if l.down || err != nil {
+		_ = from.Close()
+		if err == nil {
+			_ = to.Close()
+		}
+		return
+	}
+	l.open = append(l.open, from, to)
+	go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
+	go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
+}
+
+func (l *line) cut(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+	for _, conn := range l.open {
+		_ = conn.Close()
+	}
+	l.open = nil
+}

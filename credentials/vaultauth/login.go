@@ -1,0 +1,175 @@
+package vaultauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/internal/identity"
+)
+
+func (b *backend) pathLogin() *framework.Path {
+	return &framework.Path{
+		Pattern: "login$",
+		Fields: map[string]*framework.FieldSchema{
+			"bundle": {Type: framework.TypeString, Description: "The bundle: its DSSE envelope, byte for byte."},
+			"ttl":    {Type: framework.TypeDurationSecond, Description: "How long the action may still take; at most its deadline counts, which is the default."},
+		},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: &framework.PathOperation{Callback: b.login, ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true},
+		},
+		HelpSynopsis: "Trade a bundle, once, for a token of the one credential that it orders.",
+	}
+}
+
+// facts are what a login is judged on, gathered once.
+type facts struct {
+	config  config
+	cluster string // that the client's SVID proves
+	known   clusterConfig
+	raw     []byte
+	asked   time.Duration
+	now     time.Time
+}
+
+// login judges, burns, makes the role and the policy, and answers only when all of that is done.
+func (b *backend) login(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	f, no, err := b.gather(ctx, req, d)
+	if err != nil {
+		return nil, err
+	}
+	if no != nil {
+		return logical.ErrorResponse("%v", no), nil
+	}
+	v, refused := f.judge(ctx)
+	if refused != nil {
+		return logical.ErrorResponse("the bundle is refused: %s: %s", refused.Reason, refused.Detail), nil
+	}
+	g, no := grantOf(v, f.known, f.asked)
+	if no != nil {
+		return logical.ErrorResponse("the bundle is refused: %v", no), nil
+	}
+	used := g.record(f.now)
+	if err := b.reserve(ctx, req.Storage, used); errors.Is(err, errUsed) {
+		b.Logger().Warn("a bundle came twice", "cluster", g.cluster, "bundle", v.Decoded().Bundle.ID)
+		return logical.ErrorResponse("the bundle is refused: %v", err), nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer b.unreserve(used)
+	if err := b.make(ctx, req.Storage, f.config, g, used); err != nil {
+		return nil, err
+	}
+	return &logical.Response{Auth: g.auth()}, nil
+}
+
+// make burns the bundle and makes what it is worth, side by side; all of it is done when it returns nil. Else nothing was given, and
+// the bundle may come again.
+func (b *backend) make(ctx context.Context, s logical.Storage, c config, g grant, used record) error {
+	var burned, made error
+	var both sync.WaitGroup
+	both.Go(func() { burned = used.write(ctx, s) })
+	both.Go(func() { made = b.hands.prepare(ctx, s, c, g) })
+	both.Wait()
+	if burned == nil && made == nil {
+		b.remember(used)
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	err := b.hands.clear(ctx, s, c, used)
+	if err != nil {
+		b.remember(used)
+	}
+	open := used
+	open.Open = true
+	if burned != nil {
+		burned = fmt.Errorf("the bundle cannot be written down as used, and so is not used: %w", burned)
+	}
+	if made != nil {
+		made = fmt.Errorf("making the role of the bundle: %w", made)
+	}
+	return errors.Join(burned, made, err, open.write(ctx, s))
+}
+
+// gather reads what a login is judged on. no is for whoever cannot be served at all.
+func (b *backend) gather(ctx context.Context, req *logical.Request, d *framework.FieldData) (f facts, no, err error) {
+	f.now = b.now()
+	found, err := get(ctx, req.Storage, configKey, &f.config)
+	if err != nil {
+		return f, nil, err
+	}
+	if !found {
+		return f, errors.New("this auth method is not configured: writ vault setup"), nil
+	}
+	if f.cluster, no = f.config.client(req.Connection, f.now); no != nil {
+		return f, no, nil
+	}
+	found, err = get(ctx, req.Storage, clusterPrefix+f.cluster, &f.known)
+	if err == nil && !found {
+		no = fmt.Errorf("cluster %s is not set up here: writ vault setup %s", f.cluster, f.cluster)
+	}
+	f.raw, f.asked = []byte(d.Get("bundle").(string)), time.Duration(d.Get("ttl").(int))*time.Second
+	return f, no, err
+}
+
+// client is the cluster whose SVID the client's TLS connection proves.
+func (c config) client(connection *logical.Connection, now time.Time) (string, error) {
+	if connection == nil || connection.ConnState == nil {
+		return "", errors.New("the client's TLS connection must end at Vault")
+	}
+	authorities, err := identity.ParseAuthorities([]byte(c.Authorities))
+	if err != nil {
+		return "", err
+	}
+	id, err := authorities.Verify(connection.ConnState.PeerCertificates, now)
+	if err != nil {
+		return "", err
+	}
+	cluster, ok := identity.ClusterName(authorities.TrustDomain(), id)
+	if !ok {
+		return "", fmt.Errorf("%s is no cluster", id)
+	}
+	return cluster, nil
+}
+
+// judge decides about the bundle by the code that the spoke decides by. Vault keeps no sequence: a spoke may come here with its
+// bundles in any order, and with some not at all; in its place each bundle and order counts once.
+func (f facts) judge(ctx context.Context) (trust.Verified, *refusal.Refusal) {
+	root, err := trust.ParseRoot([]byte(f.config.TrustRoot), f.now)
+	if err != nil {
+		return trust.Verified{}, refusal.New("verify", refusal.SignatureInvalid, "%v", err)
+	}
+	d, no := bundle.Decode(f.raw)
+	if no != nil {
+		return trust.Verified{}, no
+	}
+	a, no := trust.Authenticate(ctx, d, root, trust.Expect{
+		Audience: bundle.Audience{TrustDomain: f.config.TrustDomain, Cluster: f.cluster, ClusterUID: f.known.UID},
+		Epoch:    d.Bundle.Epoch, Sequence: d.Bundle.Sequence - 1, Previous: d.Bundle.Previous})
+	if no != nil {
+		return trust.Verified{}, no
+	}
+	return trust.Judge(ctx, a, f.now, trust.LoweredTo(f.known.LoweredTo))
+}
+
+// auth is the token. All uses count, for one alone would take the lease with it; nothing renews it.
+func (g grant) auth() *logical.Auth {
+	order := g.verified.Order()
+	return &logical.Auth{
+		Policies: []string{g.policy}, NoDefaultPolicy: true, DisplayName: "writ-" + g.cluster,
+		Alias: &logical.Alias{Name: g.cluster}, // says nothing of the grant: an alias outlives it, and is shared
+		Metadata: map[string]string{"cluster": g.cluster, "bundle": g.verified.Decoded().Bundle.ID, "order": order.ID, "request": order.RequestID,
+			"action": order.Action, "path": g.mount + "/creds/" + g.role, "namespace": g.namespace, "ttl": credentialLife},
+		LeaseOptions:   logical.LeaseOptions{TTL: g.life, MaxTTL: g.life},
+		ExplicitMaxTTL: g.life,
+		TokenType:      logical.TokenTypeService,
+	}
+}

@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/writ-dev/writ/e2e/drill"
+	"github.com/writ-dev/writ/e2e/fleet"
+)
+
+// Every key of a fleet is replaced while actions flow: none is lost, everybody has followed, and the audit log has no gap.
+func TestEveryKeyIsRotatedWhileActionsFlow(t *testing.T) {
+	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	report, err := drill.RotateAll(ctx, f, func(since time.Time, format string, args ...any) { t.Logf(format, args...) })
+	report.Print(os.Stderr)
+	require.NoError(t, err)
+	require.Empty(t, report.Lost)
+	require.Greater(t, report.Actions, 10)
+	require.Len(t, report.Steps, 2)
+	hub := f.Dir + "/hub"
+	out, err := f.Writ(ctx, "trust", "status", "--data-dir", hub)
+	require.NoError(t, err)
+	require.Contains(t, out, "version 2 of the trust root")
+	require.Contains(t, out, "; 0 of 2 clusters do not have it yet")
+	out, err = f.Writ(ctx, "ca", "status", "--data-dir", hub)
+	require.NoError(t, err)
+	require.Contains(t, out, "one authority")
+	out, err = f.Writ(ctx, "audit", "verify")
+	require.NoError(t, err, out)
+}

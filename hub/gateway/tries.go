@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/hub/store"
+)
+
+const (
+	// maxTries is how often the same action may miss on the same target, one time after the other, until an agent is told to
+	// leave it to people.
+	maxTries = 3
+	// triesLast is how long after the last miss that holds.
+	triesLast = 24 * time.Hour
+)
+
+// tries counts the misses of one action on one target since it last had its effect.
+type tries struct {
+	Missed int       `json:"missed"`
+	Last   time.Time `json:"last"`
+}
+
+func triesKey(r Request) string {
+	return triesPrefix + r.Cluster + "/" + r.Action + "/" + r.Target.String()
+}
+
+// tried reads the count; a version of 0 where there is none.
+func (g *Gateway) tried(ctx context.Context, r Request) (t tries, version uint64, err error) {
+	item, err := g.Store.Get(ctx, triesKey(r))
+	if errors.Is(err, store.ErrNotFound) {
+		return t, 0, nil
+	}
+	if err != nil {
+		return t, 0, err
+	}
+	return t, item.Version, json.Unmarshal(item.Value, &t)
+}
+
+// triedInVain refuses an agent what did not help three times: people may go on.
+func (g *Gateway) triedInVain(ctx context.Context, r *Record, now time.Time) (*refusal.Refusal, error) {
+	if r.Request.AgentClass == "" || r.Request.instead() {
+		return nil, nil
+	}
+	t, _, err := g.tried(ctx, r.Request)
+	if err != nil || t.Missed < maxTries || now.Sub(t.Last) > triesLast {
+		return nil, err
+	}
+	return refusal.New("limit", refusal.TriedInVain, "%s of %s did not have its effect %d times, last at %s: it takes a person to ask for it again",
+		r.Request.Action, r.Request.Target, t.Missed, t.Last.UTC().Format(time.RFC3339)), nil
+}
+
+// learnTry counts a miss, or forgets those before where the action had its effect. It is written with the record, so once.
+func (g *Gateway) learnTry(ctx context.Context, r *Record, now time.Time) ([]store.Op, error) {
+	if r.Outcome == nil {
+		return nil, nil
+	}
+	t, version, err := g.tried(ctx, r.Request)
+	if err != nil {
+		return nil, err
+	}
+	key := triesKey(r.Request)
+	switch {
+	case r.Outcome.Result == bundle.DidNot:
+		t.Missed, t.Last = t.Missed+1, now.UTC()
+		raw, err := json.Marshal(t)
+		return []store.Op{store.Check(key, version), store.Put(key, raw)}, err
+	case version == 0:
+		return nil, nil
+	}
+	return []store.Op{store.Check(key, version), store.Delete(key)}, nil
+}
