@@ -44,11 +44,11 @@ charts: tools ## judge the Helm charts: helm lint, kubeconform with the test API
 
 .PHONY: test
 test: tools ## run every test, on real API servers and a real Vault
-	@tools/test/run $(TEST_FLAGS) $(PACKAGES)
+	@tools/test/run "$(PACKAGES)" $(TEST_FLAGS)
 
 .PHONY: race
 race: tools ## run the tests under the race detector (RACE_FLAGS=-short: those that need no cluster)
-	@CGO_ENABLED=1 tools/test/run -race $(RACE_FLAGS) $$(go list $(PACKAGES) | grep -v /e2e)
+	@CGO_ENABLED=1 tools/test/run "$$(go list $(PACKAGES) | grep -v /e2e | tr '\n' ' ')" -race $(RACE_FLAGS)
 
 .PHONY: lint
 lint: ## hold the code to the linters, the layers and the programs' weight
