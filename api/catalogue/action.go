@@ -71,6 +71,8 @@ type Action struct {
 	OnHub bool
 	// Collects lists what an action with the effect Collects reads besides its target, with its credential, for Artefact.
 	Collects func(Case) []Read
+	// Probe is what a pod of the sandbox finds out for an action with the effect Collects; nil for those that only read.
+	Probe func(Case) Probe
 	// Effect is what is left to see of the operation, once it was made.
 	Effect Effect
 	// Follows: more operations may follow the first one (Change.Then). After a crash they are not made.

@@ -31,7 +31,7 @@ var actions = build(
 	setImage(), setResources(), setEnv(), setProbe(), suspendCronJob(), resumeCronJob(),
 	adjustHPA(), adjustPDB(), label(), annotate(), expandPVC(), patchConfigMap(), restoreConfigMap(), adjustQuota(), patchServiceSelector(), renewCertificate(),
 	quarantinePod(), releasePod(), deletePod(), evictPod(), forceDeleteStuckPod(), removeFinalizer(), runCronJobNow(), retryJob(), deleteJob(), resizePod(),
-	notify(), escalate(), collectDiagnostics(), collectNodeDiagnostics(),
+	notify(), escalate(), collectDiagnostics(), collectNodeDiagnostics(), debugProbe(),
 	cordon(), uncordon(), drain(), taintNode(), untaintNode(), approveCSR(),
 	addNetworkPolicy(), setNetworkPolicy(), deleteNetworkPolicy(), applyPatch(),
 )

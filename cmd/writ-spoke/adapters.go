@@ -35,6 +35,7 @@ type handler struct {
 	rehearse *rehearsal.Rehearser
 	heads    *heads.Watch
 	targets  *target.Reader
+	probes   bool // whether it can
 	policy   *localpolicy.File
 	epochs   *epoch.Keeper
 	trusted  *trusted.Keeper
@@ -118,6 +119,9 @@ func (h *handler) lookAgain(ctx context.Context, inspect *writv1.Inspect, t cata
 
 // look looks at a target by the catalogue, or by the template that this cluster's admin knows: never by one that the hub sends.
 func (h *handler) look(ctx context.Context, inspect *writv1.Inspect, t catalogue.Target) (catalogue.Facts, error) {
+	if action := catalogue.Actions()[inspect.GetAction()]; action != nil && action.Probe != nil && !h.probes {
+		return catalogue.Facts{}, fmt.Errorf("%w: %w", catalogue.ErrUnfit, executor.ErrNoPods)
+	}
 	if inspect.GetTemplateDigest() == "" {
 		return h.targets.Look(ctx, inspect.GetAction(), inspect.GetParameters(), t)
 	}

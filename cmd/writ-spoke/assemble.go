@@ -100,13 +100,17 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := sweep(ctx, issuer, log); err != nil {
+	box, prober, err := boxOf(c, kube, log)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(sweep(ctx, "credentials", issuer, log), sweep(ctx, "probes", prober, log)); err != nil {
 		return err
 	}
 	policy := localpolicy.Open(c.LocalPolicy, log)
 	audience := bundle.Audience{TrustDomain: enrolment.TrustDomain, Cluster: enrolment.Cluster, ClusterUID: uid}
 
-	h := &handler{targets: targets, policy: policy, trusted: root, identity: enrolment, epochs: &epoch.Keeper{Audience: audience, Root: root, Journal: memory, Log: log, Now: now},
+	h := &handler{targets: targets, probes: prober != nil, policy: policy, trusted: root, identity: enrolment, epochs: &epoch.Keeper{Audience: audience, Root: root, Journal: memory, Log: log, Now: now},
 		heads: &heads.Watch{Audience: audience, Root: root, Journal: memory, Log: log, Now: now}}
 	taker, err := census.New(kube)
 	if err != nil {
@@ -116,8 +120,8 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
 		Journal: outbox{memory}, Handler: h, Log: log})
 	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
-		Targets: effects{targets}, Uplink: uplink, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
-	stage, err := stageOf(c, kube, root, audience, veil(enrolment.ReceiptKey), log)
+		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
+	stage, err := stageOf(c, kube, box, root, audience, veil(enrolment.ReceiptKey), log)
 	if err != nil {
 		return err
 	}

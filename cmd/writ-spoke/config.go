@@ -7,7 +7,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/writ-dev/writ/spoke/rehearsal"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // config is what a spoke is told by its cluster's admin; the file is read strictly, once.
@@ -27,9 +27,9 @@ type config struct {
 	Credentials string      `json:"credentials"`
 	Vault       vaultConfig `json:"vault,omitempty"`
 	// Rehearsal says where rehearsals are done: sandbox (Jobs in the namespace writ-sandbox), inProcess (this spoke itself), or auto
-	// (Jobs where rehearsalPod says how, and this spoke itself where no pod says anything).
-	Rehearsal    string        `json:"rehearsal,omitempty"`
-	RehearsalPod rehearsal.Pod `json:"rehearsalPod,omitempty"`
+	// (Jobs where rehearsalPod says how, and this spoke itself where no pod says anything). Probes are done in Jobs alone.
+	Rehearsal    string      `json:"rehearsal,omitempty"`
+	RehearsalPod sandbox.Pod `json:"rehearsalPod,omitempty"`
 	// Health is where /healthz, /readyz and /metrics are served, to whoever asks; empty: nowhere.
 	Health string `json:"health,omitempty"`
 }
@@ -80,6 +80,11 @@ func readConfig(path string) (config, error) {
 		return c, fmt.Errorf("%s: rehearsalPod.image is not set: the image of this spoke", path)
 	}
 	return c, nil
+}
+
+// runsPods reports whether the spoke may have pods run in the sandbox.
+func (c config) runsPods() bool {
+	return c.Rehearsal != rehearseInProcess && c.RehearsalPod.Image != ""
 }
 
 func (c config) dir(name string) string { return filepath.Join(c.StateDir, name) }

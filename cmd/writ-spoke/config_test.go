@@ -13,7 +13,7 @@ import (
 	"github.com/writ-dev/writ/deploy/charts/render"
 	"github.com/writ-dev/writ/internal/apply"
 	"github.com/writ-dev/writ/spoke/localpolicy"
-	"github.com/writ-dev/writ/spoke/rehearsal"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // What the chart writes, the spoke reads: strictly, so that neither can change alone.
@@ -21,7 +21,7 @@ func TestTheSpokeReadsWhatItsChartWrites(t *testing.T) {
 	least := []string{"join.secretName=writ-join", "localPolicy.rules[0].actions={scale}", "localPolicy.rules[0].namespaces={shop,team-*}",
 		"localPolicy.rules[0].kinds={Deployment}", "localPolicy.rules[0].maxTier=medium", "localPolicy.rules[0].maxReplicas=50", "image.tag=v1"}
 	want := config{StateDir: "/var/lib/writ-spoke", Join: "/etc/writ/join/join.yaml", AccountToken: "/var/run/secrets/writ.dev/enrol/token", LocalPolicy: "/etc/writ/policy/policy.yaml",
-		Health: ":8080", Credentials: "tokenrequest", Rehearsal: "auto", RehearsalPod: rehearsal.Pod{Image: "writ-dev/writ-spoke:v1", PullPolicy: "IfNotPresent"}}
+		Health: ":8080", Credentials: "tokenrequest", Rehearsal: "auto", RehearsalPod: sandbox.Pod{Image: "writ-dev/writ-spoke:v1", PullPolicy: "IfNotPresent"}}
 	maps := written(t, least...)
 	require.Equal(t, want, read(t, maps["writ-spoke-config"]["spoke.yaml"]))
 	rules, err := localpolicy.Parse([]byte(maps["writ-spoke-policy"]["policy.yaml"]))

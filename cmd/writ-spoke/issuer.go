@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"github.com/writ-dev/writ/api/bundle"
@@ -15,7 +16,9 @@ import (
 	"github.com/writ-dev/writ/credentials/vault"
 	"github.com/writ-dev/writ/spoke/enrol"
 	"github.com/writ-dev/writ/spoke/executor"
+	"github.com/writ-dev/writ/spoke/probe"
 	"github.com/writ-dev/writ/spoke/rehearsal"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // issuerOf makes the issuer that the configuration names.
@@ -27,15 +30,15 @@ func issuerOf(c config, kube *rest.Config, enrolment *enrol.Enrolment) (credenti
 	return tokenrequest.New(kube)
 }
 
-// sweeper is an issuer that can tell what it issued and did not end.
+// sweeper can tell what it made and did not end.
 type sweeper interface {
 	Sweep(ctx context.Context) (ended int, err error)
 }
 
-// sweep ends the credentials of a spoke that died before it could, before anything new is issued. It tries until that is done, or
-// until the API server has said no for as long as it may not yet know everybody's rights: then nothing can be issued either.
-func sweep(ctx context.Context, issuer credentials.Issuer, log *slog.Logger) error {
-	s, ok := issuer.(sweeper)
+// sweep ends what a spoke that died has left, credentials or probes, before there is anything new of it. It tries until that is done,
+// or until the API server has said no for as long as it may not yet know everybody's rights: then nothing new can be made either.
+func sweep(ctx context.Context, what string, of any, log *slog.Logger) error {
+	s, ok := of.(sweeper)
 	if !ok {
 		return nil
 	}
@@ -43,16 +46,16 @@ func sweep(ctx context.Context, issuer credentials.Issuer, log *slog.Logger) err
 	for {
 		ended, err := s.Sweep(ctx)
 		if ended > 0 {
-			log.WarnContext(ctx, "credentials were left, and are ended", "count", ended)
+			log.WarnContext(ctx, "what a spoke that died had left is ended", "what", what, "count", ended)
 		}
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, credentials.ErrRefused) && time.Since(began) > sweepRefused:
-			log.ErrorContext(ctx, "credentials that may be left are not ended", "error", err)
+		case (errors.Is(err, credentials.ErrRefused) || apierrors.IsForbidden(err)) && time.Since(began) > sweepRefused:
+			log.ErrorContext(ctx, "what may be left of a spoke that died is not ended", "what", what, "error", err)
 			return nil
 		}
-		log.WarnContext(ctx, "credentials that may be left are not ended yet, will try again", "error", err)
+		log.WarnContext(ctx, "what may be left of a spoke that died is not ended yet, will try again", "what", what, "error", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -66,19 +69,28 @@ const (
 	sweepAgain   = time.Second
 )
 
+// boxOf is the sandbox; nil where the configuration has no pods run. Then there is no prober either.
+func boxOf(c config, kube *rest.Config, log *slog.Logger) (*sandbox.Sandbox, executor.Prober, error) {
+	if !c.runsPods() {
+		return nil, nil, nil
+	}
+	box, err := sandbox.New(sandbox.Parts{Cluster: kube, Pod: c.RehearsalPod, Log: log})
+	return box, probe.Prober{Box: box}, err
+}
+
 // stageOf is where rehearsals are done. Their identities are the cluster's own, whoever issues those of actions.
-func stageOf(c config, kube *rest.Config, root trust.Source, audience bundle.Audience, veil func(requestID string) []byte, log *slog.Logger) (rehearsal.Stage, error) {
+func stageOf(c config, kube *rest.Config, box *sandbox.Sandbox, root trust.Source, audience bundle.Audience, veil func(requestID string) []byte, log *slog.Logger) (rehearsal.Stage, error) {
 	issuer, err := tokenrequest.New(kube)
 	if err != nil {
 		return nil, err
 	}
 	here := rehearsal.InProcess{Issuer: issuer, Cluster: rest.AnonymousClientConfig(kube), DryRun: executor.Rehearse, Veil: veil, Now: time.Now}
-	if c.Rehearsal == rehearseInProcess || c.RehearsalPod.Image == "" {
+	if box == nil {
 		return here, nil
 	}
-	parts := rehearsal.SandboxParts{Cluster: kube, Pod: c.RehearsalPod, Root: root, Audience: audience, Veil: veil, Log: log}
+	parts := rehearsal.SandboxParts{Box: box, Root: root, Audience: audience, Veil: veil, Log: log}
 	if c.Rehearsal == rehearseAuto {
 		parts.Otherwise = here
 	}
-	return rehearsal.NewSandbox(parts)
+	return rehearsal.Sandbox{SandboxParts: parts}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/writ-dev/writ/internal/health"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // softMemory is where the garbage collector begins to work harder, in bytes, unless GOMEMLIMIT says otherwise.
@@ -45,8 +46,8 @@ func main() {
 	switch {
 	case *check != "":
 		err = ask(ctx, *check)
-	case flag.Arg(0) == "rehearse":
-		err = rehearse(ctx, lastWords)
+	case inSandbox[flag.Arg(0)].do != nil:
+		err = work(ctx, flag.Arg(0), sandbox.LastWords)
 	default:
 		err = serve(ctx, *path, log)
 	}

@@ -56,6 +56,14 @@ const Sandbox = "writ-sandbox"
 // authorises a dry run like the real thing.
 func RehearsalAccount(action string) string { return "writ-rehearsal-" + action }
 
+// ProbeAccount is the ServiceAccount of the pods of probes, in Sandbox. It has no rights, and its pods no token. ProbeLabel is what they
+// and their Jobs bear; the names of their Jobs, and of the NetworkPolicies that let them out, begin with ProbePrefix.
+const (
+	ProbeAccount = "writ-probe"
+	ProbeLabel   = "writ.dev/probe"
+	ProbePrefix  = "writ-probe-"
+)
+
 // Issuer implements credentials.Issuer and credentials.Rehearser.
 type Issuer struct {
 	spoke  rest.Interface // as the spoke itself

@@ -57,7 +57,8 @@ func hold() []runtime.Object {
 }
 
 // rehearsalRights gives every action a second identity, with the same rights, which the hold keeps to dry runs; and lets the spoke
-// ask for tokens of these identities and no other, and run Jobs beside them. Whoever issues the credentials of actions, these are the cluster's own.
+// ask for tokens of these identities and no other, run Jobs beside them,
+// and let those of probes out (openingFence holds it to that). Whoever issues the credentials of actions, these are the cluster's own.
 func rehearsalRights(o Options) []runtime.Object {
 	var objects []runtime.Object
 	var accounts []string
@@ -70,5 +71,6 @@ func rehearsalRights(o Options) []runtime.Object {
 	return append(objects, namespaced(tokenrequest.Sandbox, SpokeAccount, subject(SpokeAccount), []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: accounts, Verbs: []string{"create"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"create", "delete"}},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, Verbs: []string{"create", "delete", "list"}},
 	})...)
 }

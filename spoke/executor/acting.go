@@ -141,7 +141,7 @@ func (e *Executor) dryRun(ctx context.Context, a *attempt) (*refusal.Refusal, er
 // else changed meanwhile; then everything is computed anew, against the same preconditions.
 func (e *Executor) apply(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
 	if a.change.Verb == catalogue.Nothing {
-		return a.collect(ctx)
+		return e.collect(ctx, a)
 	}
 	manager := fieldManager(a.decoded.Order)
 	if a.sent {

@@ -9,17 +9,38 @@ import (
 
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
-// collect carries out an action that reads: what it has put together goes to the hub with the receipt, which names its digest.
-func (a *attempt) collect(ctx context.Context) (*refusal.Refusal, error) {
+// collect carries out an action that finds out: what it has put together goes to the hub with the receipt, which names its digest.
+func (e *Executor) collect(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
 	action, c := a.verified.Action()
+	if action.Probe != nil {
+		return e.probe(ctx, a, action.Probe(c))
+	}
 	artefact, err := collect(ctx, a.api, action, c)
 	if no, err := verdictOf("apply", refusal.ApplyRefused, err); no != nil || err != nil {
 		return no, err
 	}
 	a.artefact, a.sent, a.done = artefact, true, true
 	a.change.Says = fmt.Sprintf("collected %d bytes of diagnostics", len(artefact))
+	return nil, nil
+}
+
+// probe has a pod of the sandbox find something out. That the target is still what the order was judged on, the dry run has seen.
+func (e *Executor) probe(ctx context.Context, a *attempt, of catalogue.Probe) (*refusal.Refusal, error) {
+	if e.Prober == nil {
+		return refusal.New("apply", refusal.ApplyRefused, "%v", ErrNoPods), nil
+	}
+	found, err := e.Prober.Probe(ctx, a.decoded.Order.ID, of)
+	if errors.Is(err, sandbox.ErrSilent) {
+		return refusal.New("apply", refusal.ApplyRefused, "nothing was found out: %v", err), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.artefact, a.sent, a.done = found.Artefact(a.decoded.Order.Target), true, true
+	a.change.Says += ": " + string(found.Result)
 	return nil, nil
 }
 

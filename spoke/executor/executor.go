@@ -48,6 +48,15 @@ type Targets interface {
 	Drift(ctx context.Context, order bundle.Order) ([]catalogue.Drift, error)
 }
 
+// Prober has a pod of the sandbox find something out.
+type Prober interface {
+	// Probe does the probe of an order. sandbox.ErrSilent where no pod said anything that can be believed.
+	Probe(ctx context.Context, orderID string, of catalogue.Probe) (catalogue.Probed, error)
+}
+
+// ErrNoPods is why a spoke without a Prober probes nothing.
+var ErrNoPods = errors.New("this spoke has no pods run, and a probe takes one: set rehearsalPod.image in spoke.yaml, and rehearsal to auto or sandbox")
+
 // LocalPolicy is the cluster admin's own word on what may be done here.
 type LocalPolicy interface {
 	// Lowers is the tier to which the admin agrees to lower what the order's content demands; empty where to none.
@@ -64,6 +73,7 @@ type Parts struct {
 	Issuer   credentials.Issuer
 	Targets  Targets
 	Uplink   Uplink
+	Prober   Prober       // nil where no pod can run
 	Cluster  *rest.Config // host and CA only: whoever executes brings a lease
 	Receipts bundle.Signer
 	Veil     func(requestID string) []byte // the key under which secret values of one request's diffs are told apart

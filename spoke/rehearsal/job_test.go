@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -23,43 +22,16 @@ import (
 	"github.com/writ-dev/writ/deploy/spoke"
 	"github.com/writ-dev/writ/spoke/executor"
 	"github.com/writ-dev/writ/spoke/rehearsal"
+	"github.com/writ-dev/writ/spoke/sandbox"
+	"github.com/writ-dev/writ/spoke/sandbox/sandboxtest"
 )
 
-// kubelet does in a test what the Job's controller and a kubelet do: it makes the Job's pod, which the API server judges as any
-// other, runs what its container would, with the identity of its account, and writes down its last words.
+// kubelet runs what pods of rehearsals would, with the identity of their account.
 func kubelet(ctx context.Context, t *testing.T, s *credentialstest.Scene, words func(task []byte, config *rest.Config) (string, int32)) {
 	t.Helper()
-	t.Cleanup(func() {
-		_ = s.Admin.CoreV1().Pods(tokenrequest.Sandbox).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	sandboxtest.Kubelet(ctx, t, s, func(pod *corev1.Pod) (string, int32) {
+		return words([]byte(pod.Spec.Containers[0].Env[0].Value), s.Account(t, tokenrequest.Sandbox, pod.Spec.ServiceAccountName))
 	})
-	jobs, err := s.Admin.BatchV1().Jobs(tokenrequest.Sandbox).Watch(ctx, metav1.ListOptions{})
-	require.NoError(t, err)
-	go func() {
-		for event := range jobs.ResultChan() {
-			job, ok := event.Object.(*batchv1.Job)
-			if !ok || event.Type != "ADDED" {
-				continue
-			}
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: job.Name + "-", Labels: job.Spec.Template.Labels}, Spec: job.Spec.Template.Spec}
-			pod, err := s.Admin.CoreV1().Pods(tokenrequest.Sandbox).Create(ctx, pod, metav1.CreateOptions{})
-			if err != nil {
-				t.Errorf("the API server does not take the pod: %v", err)
-				continue
-			}
-			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "rehearse", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
-			if pod, err = s.Admin.CoreV1().Pods(tokenrequest.Sandbox).UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
-				t.Errorf("the pod's status: %v", err)
-				continue
-			}
-			config := s.Account(t, tokenrequest.Sandbox, pod.Spec.ServiceAccountName)
-			message, code := words([]byte(pod.Spec.Containers[0].Env[0].Value), config)
-			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "rehearse", State: corev1.ContainerState{
-				Terminated: &corev1.ContainerStateTerminated{Message: message, ExitCode: code}}}}
-			if _, err := s.Admin.CoreV1().Pods(tokenrequest.Sandbox).UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
-				t.Errorf("the pod's status: %v", err)
-			}
-		}
-	}()
 }
 
 // otherwise is what is done where no pod says anything.
@@ -70,13 +42,13 @@ func (o *otherwise) Try(context.Context, trust.Rehearsable, []byte) (rehearsal.F
 	return rehearsal.Found{Place: bundle.InProcess}, nil, nil
 }
 
-func sandboxOf(t *testing.T, s *credentialstest.Scene, other rehearsal.Stage) *rehearsal.Sandbox {
+func sandboxOf(t *testing.T, s *credentialstest.Scene, other rehearsal.Stage) rehearsal.Sandbox {
 	t.Helper()
-	box, err := rehearsal.NewSandbox(rehearsal.SandboxParts{Cluster: s.Account(t, spoke.SystemNamespace, spoke.SpokeAccount), Pod: rehearsal.Pod{Image: "registry.test/writ-spoke:1"},
-		Root: s.Fixture.Root, Audience: s.Fixture.Audience, Veil: func(string) []byte { return []byte("veil") }, Otherwise: other,
+	box, err := sandbox.New(sandbox.Parts{Cluster: s.Account(t, spoke.SystemNamespace, spoke.SpokeAccount), Pod: sandbox.Pod{Image: "registry.test/writ-spoke:1"},
 		Begin: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	return box
+	return rehearsal.Sandbox{SandboxParts: rehearsal.SandboxParts{Box: box, Root: s.Fixture.Root, Audience: s.Fixture.Audience,
+		Veil: func(string) []byte { return []byte("veil") }, Otherwise: other, Log: slog.New(slog.DiscardHandler)}}
 }
 
 // envelopeOf signs again what a rehearsable came from: keys and content are the same.

@@ -20,6 +20,7 @@ import (
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/credentials"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // Task is what a pod of the sandbox is told. The rehearsal is as the gateway signed it, and the pod verifies it for itself.
@@ -39,12 +40,8 @@ type report struct {
 	TooLarge bool             `json:"tooLarge,omitempty"`
 }
 
-// maxMessage bounds what a pod can say, in bytes: the kubelet keeps no more of a termination message. maxReport bounds what it is
-// unpacked to.
-const (
-	maxMessage = 4096
-	maxReport  = 96 << 10
-)
+// maxReport bounds what a message is unpacked to, in bytes.
+const maxReport = 96 << 10
 
 // Perform does a task in a pod of the sandbox, and returns what the pod says. config is the pod's own identity.
 func Perform(ctx context.Context, task []byte, config *rest.Config, dryRun DryRun, now func() time.Time) ([]byte, error) {
@@ -89,7 +86,7 @@ func encode(r report) ([]byte, error) {
 	if err = errors.Join(err, writer.Close()); err != nil {
 		return nil, err
 	}
-	if base64.StdEncoding.EncodedLen(packed.Len()) > maxMessage {
+	if base64.StdEncoding.EncodedLen(packed.Len()) > sandbox.MaxMessage {
 		return encode(report{TooLarge: true})
 	}
 	return []byte(base64.StdEncoding.EncodeToString(packed.Bytes())), nil
@@ -98,8 +95,8 @@ func encode(r report) ([]byte, error) {
 // decode reads what a pod says, and believes nothing that encode would not have written of a diff.
 func decode(message string) (report, error) {
 	var r report
-	if len(message) > maxMessage {
-		return r, fmt.Errorf("%d bytes are more than the %d that a pod can say", len(message), maxMessage)
+	if len(message) > sandbox.MaxMessage {
+		return r, fmt.Errorf("%d bytes are more than the %d that a pod can say", len(message), sandbox.MaxMessage)
 	}
 	packed, err := base64.StdEncoding.DecodeString(message)
 	if err != nil {

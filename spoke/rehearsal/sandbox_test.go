@@ -13,6 +13,7 @@ import (
 
 	"github.com/writ-dev/writ/api/diff"
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // A report is read as from a stranger.
@@ -44,7 +45,7 @@ func TestReportsOfPods(t *testing.T) {
 		"a field twice":           pack([]byte(`{"tooLarge":true,"tooLarge":true}`)),
 		"no UTF-8 for a terminal": pack([]byte(`{"diff":{"object":"o","changes":[{"path":"\u001b[2J"}]}}`)),
 		"a bomb":                  pack(bytes.Repeat([]byte{' '}, 2<<20)),
-		"longer than a pod says":  strings.Repeat("A", maxMessage+1),
+		"longer than a pod says":  strings.Repeat("A", sandbox.MaxMessage+1),
 		"not of this size":        pack([]byte(`{"diff":{"object":"o","changes":[` + strings.TrimSuffix(strings.Repeat(`{"path":"a"},`, 65), ",") + `]}}`)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +59,7 @@ func TestReportsOfPods(t *testing.T) {
 	}
 	raw, err = encode(report{Diff: &large})
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(raw), maxMessage)
+	require.LessOrEqual(t, len(raw), sandbox.MaxMessage)
 	said, err = decode(string(raw))
 	require.NoError(t, err)
 	require.True(t, said.TooLarge)

@@ -1,0 +1,56 @@
+// Package sandboxtest plays, for tests, what runs the pods of the sandbox.
+package sandboxtest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writ-dev/writ/credentials/credentialstest"
+	"github.com/writ-dev/writ/credentials/tokenrequest"
+)
+
+// Kubelet does what the Job's controller and a kubelet do: it makes the pod of each Job, which the API server judges as any other, has
+// words do what its container would, and writes down its last words and its exit code.
+func Kubelet(ctx context.Context, t *testing.T, s *credentialstest.Scene, words func(pod *corev1.Pod) (message string, code int32)) {
+	t.Helper()
+	t.Cleanup(func() {
+		_ = s.Admin.CoreV1().Pods(tokenrequest.Sandbox).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	})
+	jobs, err := s.Admin.BatchV1().Jobs(tokenrequest.Sandbox).Watch(ctx, metav1.ListOptions{})
+	require.NoError(t, err)
+	pods := s.Admin.CoreV1().Pods(tokenrequest.Sandbox)
+	go func() {
+		for event := range jobs.ResultChan() {
+			job, ok := event.Object.(*batchv1.Job)
+			if !ok || event.Type != "ADDED" {
+				continue
+			}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: job.Name + "-", Labels: job.Spec.Template.Labels}, Spec: job.Spec.Template.Spec}
+			pod, err := pods.Create(ctx, pod, metav1.CreateOptions{})
+			if err != nil {
+				t.Errorf("the API server does not take the pod: %v", err)
+				continue
+			}
+			status := func(state corev1.ContainerState) bool {
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: state}}
+				updated, err := pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+				if err != nil {
+					t.Errorf("the pod's status: %v", err)
+					return false
+				}
+				pod = updated
+				return true
+			}
+			if !status(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}) {
+				continue
+			}
+			message, code := words(pod)
+			status(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: message, ExitCode: code}})
+		}
+	}()
+}
