@@ -30,10 +30,15 @@ func Perform(ctx context.Context, task []byte, resolvConf string) ([]byte, error
 	if p.Timeout <= 0 || p.Timeout > catalogue.MaxProbe*time.Second {
 		return nil, fmt.Errorf("a probe of %s is none: at most %d s", p.Timeout, catalogue.MaxProbe)
 	}
-	try := func(ctx context.Context) (catalogue.ProbeResult, []string) { return connect(ctx, p), nil }
-	if p.Mode == catalogue.ProbeResolve {
+	var try func(context.Context) (catalogue.ProbeResult, []string)
+	switch p.Mode {
+	case catalogue.ProbeConnect:
+		try = func(ctx context.Context) (catalogue.ProbeResult, []string) { return connect(ctx, p), nil }
+	case catalogue.ProbeResolve:
 		name := inCluster(p.Host, resolvConf)
 		try = func(ctx context.Context) (catalogue.ProbeResult, []string) { return resolve(ctx, name) }
+	default:
+		return nil, fmt.Errorf("the mode %q is none", p.Mode)
 	}
 	said, began := catalogue.Probed{Mode: p.Mode, Host: p.Host, Port: p.Port, Result: catalogue.TimedOut}, time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
