@@ -31,6 +31,7 @@ var asked = []struct {
 	{group: "", resources: "secrets configmaps services serviceaccounts serviceaccounts/token persistentvolumeclaims", verbs: all},
 	{group: "batch", resources: "jobs cronjobs", verbs: all},
 	{group: "policy", resources: "poddisruptionbudgets", verbs: all},
+	{group: "networking.k8s.io", resources: "networkpolicies", verbs: all},
 	{group: "rbac.authorization.k8s.io", resources: "roles rolebindings", verbs: all + " bind escalate"},
 	{group: "", resources: "namespaces", verbs: all, clusterWide: true},
 	{group: "", resources: "nodes nodes/proxy persistentvolumes", verbs: all, clusterWide: true},

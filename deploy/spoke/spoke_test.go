@@ -25,9 +25,13 @@ func TestTheSpokesOwnAccountChangesNothing(t *testing.T) {
 		s.MayNothingElse(t, who)
 		require.Equal(t, []string{
 			"create batch/jobs writ-sandbox/*", "create batch/jobs writ-sandbox/checkout", "create batch/jobs writ-sandbox/payment",
+			"create networking.k8s.io/networkpolicies writ-sandbox/*", "create networking.k8s.io/networkpolicies writ-sandbox/checkout",
+			"create networking.k8s.io/networkpolicies writ-sandbox/payment",
 			"create serviceaccounts/token writ-sandbox/writ-rehearsal-scale",
 			"create serviceaccounts/token writ-system/writ-binder",
 			"delete batch/jobs writ-sandbox/*", "delete batch/jobs writ-sandbox/checkout", "delete batch/jobs writ-sandbox/payment",
+			"delete networking.k8s.io/networkpolicies writ-sandbox/*", "delete networking.k8s.io/networkpolicies writ-sandbox/checkout",
+			"delete networking.k8s.io/networkpolicies writ-sandbox/payment",
 		}, credentialstest.Changing(s.Rights(t, who)), "the authorizer's own answer to every question")
 	})
 	t.Run("with Vault", func(t *testing.T) {
@@ -117,7 +121,8 @@ func TestManifests(t *testing.T) {
 		names = append(names, strings.TrimPrefix(object.GetKind()+"/"+object.GetNamespace()+"/"+object.GetName(), "/"))
 	}
 	require.Equal(t, []string{"Namespace//writ-system", "Namespace//writ-actions", "Namespace//writ-sandbox", "ServiceAccount/writ-system/writ-spoke",
-		"NetworkPolicy/writ-sandbox/writ-deny", "NetworkPolicy/writ-sandbox/writ-rehearsal", "ResourceQuota/writ-sandbox/writ", "LimitRange/writ-sandbox/writ",
+		"ServiceAccount/writ-sandbox/writ-probe", "NetworkPolicy/writ-sandbox/writ-deny", "NetworkPolicy/writ-sandbox/writ-rehearsal", "ResourceQuota/writ-sandbox/writ", "LimitRange/writ-sandbox/writ",
+		"ValidatingAdmissionPolicy//writ-probe", "ValidatingAdmissionPolicyBinding//writ-probe",
 		"ClusterRole//writ-spoke", "ClusterRoleBinding//writ-spoke",
 		"ValidatingAdmissionPolicy//writ-rehearsal", "ValidatingAdmissionPolicyBinding//writ-rehearsal",
 		"ValidatingAdmissionPolicy//writ-action", "ValidatingAdmissionPolicyBinding//writ-action",

@@ -17,7 +17,8 @@ import (
 type podServer struct {
 	mu     sync.Mutex
 	others []string
-	deny   bool // the log
+	deny   bool   // the log
+	pod    string // as it answers; empty for one that nothing is known of
 }
 
 func (p *podServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -35,6 +36,8 @@ func (p *podServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("the disk is full\npassword=hunter2\n"))
 	case strings.HasSuffix(r.URL.Path, "/events"):
 		_, _ = w.Write([]byte(`{"items":[]}`))
+	case p.pod != "":
+		_, _ = w.Write([]byte(p.pod))
 	default:
 		_, _ = w.Write([]byte(`{"kind":"Pod","metadata":{"name":"sick","namespace":"shop","uid":"p1","resourceVersion":"1"}}`))
 	}

@@ -53,7 +53,8 @@ type scene struct {
 	taken    []uint64
 	rejected []string
 	unheard  error // what reading the target says
-	asked    int   // whether a change was made
+	prober   executor.Prober
+	asked    int // whether a change was made
 }
 
 func newScene(t *testing.T) *scene {
@@ -78,7 +79,7 @@ func (s *scene) open() {
 // run starts an executor on the journal as it is.
 func (s *scene) run() {
 	s.executor = executor.New(executor.Parts{Audience: s.f.Audience, Root: s.f.Root, Journal: s.journal, Policy: s, Issuer: s, Targets: s,
-		Uplink: s, Cluster: &rest.Config{Host: s.server.URL}, Veil: func(string) []byte { return nil }, Receipts: s.receipts, Tracer: noop.NewTracerProvider().Tracer(""),
+		Uplink: s, Prober: s.prober, Cluster: &rest.Config{Host: s.server.URL}, Veil: func(string) []byte { return nil }, Receipts: s.receipts, Tracer: noop.NewTracerProvider().Tracer(""),
 		Log: slog.New(slog.DiscardHandler), Now: s.now})
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)

@@ -96,6 +96,8 @@ var walks = []walk{
 	{"collect-diagnostics", catalogue.Pod, "sick", `{"tailLines":5}`, catalogue.Low, "collect diagnostics", false, ""},
 	{"collect-diagnostics", catalogue.Deployment, "web", `{}`, catalogue.Low, "collect diagnostics", false, ""},
 	{"collect-node-diagnostics", catalogue.Node, "walked", `{}`, catalogue.Low, "collect diagnostics", false, ""},
+	{"debug-probe", catalogue.Service, "web", `{"mode":"resolve"}`, catalogue.Medium, "resolve web.NS.svc", false, ""},
+	{"debug-probe", catalogue.Service, "web", `{"mode":"connect","port":80}`, catalogue.Medium, "connect to ADDRESS:80", false, ""},
 	{"renew-certificate", catalogue.Certificate, "web", `{}`, catalogue.Low, "issue anew after revision 3", false, ""},
 }
 
