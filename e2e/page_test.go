@@ -55,6 +55,8 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 		// This fleet has no identities for reading logs: spoke/executor has them read.
 		"--action collect-diagnostics --target deployment/shop/checkout --wait", "--action collect-diagnostics --target deployment/shop/checkout --dry-run",
 		"writ request diagnostics why", "! writ request diagnostics more",
+		// Nor pods that run: probe_test.go has them played.
+		"--param mode=connect --param port=80", "--param mode=connect --param port=80 --dry-run",
 		"writ request get -w", "! timeout -s INT 2 writ request get -w",
 		"writ unfreeze NAME", "writ freeze list -o name | xargs -n 1 basename | xargs -n 1 writ unfreeze",
 		"writ approve stop --key ~/.ssh/id_ed25519", "until writ request get stop | grep -q AwaitingApproval; do sleep 0.2; done; KUBECONFIG="+approver+

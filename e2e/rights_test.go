@@ -36,11 +36,14 @@ var rare = map[string]map[string]string{
 		"list writ.dev/rollouts":                whereNotStreamed,
 	},
 	"spoke": {
-		"create batch/jobs":       whereSandboxed,
-		"delete batch/jobs":       whereSandboxed,
-		"watch apps/daemonsets":   whereAwaited,
-		"watch apps/replicasets":  whereAwaited,
-		"watch apps/statefulsets": whereAwaited,
+		"create batch/jobs":                        whereSandboxed,
+		"delete batch/jobs":                        whereSandboxed,
+		"create networking.k8s.io/networkpolicies": whereSandboxed,
+		"delete networking.k8s.io/networkpolicies": whereSandboxed,
+		"list networking.k8s.io/networkpolicies":   whereSandboxed,
+		"watch apps/daemonsets":                    whereAwaited,
+		"watch apps/replicasets":                   whereAwaited,
+		"watch apps/statefulsets":                  whereAwaited,
 	},
 	"binder": {"bind rbac.authorization.k8s.io/roles": toBind},
 	"vault":  toGrant(),
@@ -63,7 +66,7 @@ func toGrant() map[string]string {
 }
 
 // whereSandboxed is when Jobs are made.
-const whereSandboxed = "the spoke is told an image for its rehearsals; here are no nodes that would run it"
+const whereSandboxed = "the spoke is told an image for its rehearsals and probes; here are no nodes that would run it"
 
 // whereAwaited is when a target is watched.
 const whereAwaited = "what was predicted has not come true yet when it is first looked for"

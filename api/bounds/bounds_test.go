@@ -114,14 +114,15 @@ func TestPodsTouched(t *testing.T) {
 		touched, of int64
 		known       bool
 	}{
-		"a scale up":          {"scale", workload, `{"replicas":9}`, 4, 0, 4, true},
-		"a scale down":        {"scale", workload, `{"replicas":1}`, 4, 3, 4, true},
-		"a restart":           {"rollout-restart", workload, `{}`, 4, 4, 4, true},
-		"a label":             {"label", workload, `{}`, 4, 0, 4, true},
-		"a pod of four":       {"evict-pod", pod, `{}`, 4, 1, 4, true},
-		"a pod of nobody":     {"evict-pod", pod, ``, 0, 1, 1, true},
-		"what has no pods":    {"cordon", catalogue.Target{Kind: "Node"}, `{}`, 0, 0, 0, false},
-		"what cannot be read": {"scale", workload, `{"replicas":"x"}`, 4, 4, 4, true},
+		"a scale up":           {"scale", workload, `{"replicas":9}`, 4, 0, 4, true},
+		"a scale down":         {"scale", workload, `{"replicas":1}`, 4, 3, 4, true},
+		"a restart":            {"rollout-restart", workload, `{}`, 4, 4, 4, true},
+		"a label":              {"label", workload, `{}`, 4, 0, 4, true},
+		"a pod of four":        {"evict-pod", pod, `{}`, 4, 1, 4, true},
+		"a pod of nobody":      {"evict-pod", pod, ``, 0, 1, 1, true},
+		"a pod that is probed": {"debug-probe", pod, `{}`, 4, 0, 4, true},
+		"what has no pods":     {"cordon", catalogue.Target{Kind: "Node"}, `{}`, 0, 0, 0, false},
+		"what cannot be read":  {"scale", workload, `{"replicas":"x"}`, 4, 4, 4, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			touched, of, known := bounds.Touched(tc.action, tc.target, []byte(tc.parameters), catalogue.Facts{Replicas: tc.replicas})

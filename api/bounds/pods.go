@@ -27,6 +27,8 @@ func Workload(kind string) bool { return slices.Contains(gradual, kind) }
 // is neither a workload nor a pod: no share of anything can be told.
 func Touched(action string, target catalogue.Target, parameters json.RawMessage, facts catalogue.Facts) (touched, of int64, ok bool) {
 	switch {
+	case target.Kind == "Pod" && untouching[action]:
+		return 0, max(1, int64(facts.Replicas)), true
 	case target.Kind == "Pod":
 		return 1, max(1, int64(facts.Replicas)), true
 	case !Workload(target.Kind):
@@ -42,8 +44,8 @@ func Touched(action string, target catalogue.Target, parameters json.RawMessage,
 	return of, of, true
 }
 
-// untouching are the actions on workloads that leave the running pods as they are.
-var untouching = map[string]bool{"pause-rollout": true, "label": true, "annotate": true, "collect-diagnostics": true,
+// untouching are the actions that leave the running pods as they are.
+var untouching = map[string]bool{"pause-rollout": true, "label": true, "annotate": true, "collect-diagnostics": true, "debug-probe": true,
 	"notify": true, "escalate": true}
 
 // Objection is why an action touches too many pods, and the bound that says so; both empty where it does not.

@@ -64,6 +64,9 @@ const (
 	ProbePrefix  = "writ-probe-"
 )
 
+// NodeDNS is where NodeLocal DNSCache answers pods, in clusters that have it: the one address of a node's link that probes may reach.
+const NodeDNS = "169.254.20.10/32"
+
 // Issuer implements credentials.Issuer and credentials.Rehearser.
 type Issuer struct {
 	spoke  rest.Interface // as the spoke itself

@@ -52,8 +52,8 @@ func sandbox() []runtime.Object {
 // openingName is the admission policy that holds the spoke to letting probes out.
 const openingName = "writ-probe"
 
-// openingFence holds the spoke's own account to NetworkPolicies that let the pod of one probe out, each to single addresses or to named
-// pods of a named namespace, and to named ports. Those of the sandbox itself stay as they are.
+// openingFence holds the spoke's own account to NetworkPolicies that let the pod of one probe out, to single addresses (none of a node's
+// link: there the cloud gives away credentials) or to pods of a named namespace, and to named ports. Those of the sandbox itself stay as they are.
 func openingFence() []runtime.Object {
 	return policyAndBinding(openingName, `request.userInfo.username == "system:serviceaccount:`+SystemNamespace+`:`+SpokeAccount+`"`,
 		admissionv1.ValidatingAdmissionPolicySpec{
@@ -74,7 +74,8 @@ func openingFence() []runtime.Object {
 				{
 					Expression: `request.operation != "CREATE" || !has(object.spec.egress) || object.spec.egress.all(e,
   has(e.ports) && e.ports.all(p, has(p.port) && !has(p.endPort)) &&
-  has(e.to) && e.to.all(t, has(t.ipBlock) ? t.ipBlock.cidr.matches("^([0-9.]+/32|[0-9a-f:.]+/128)$") :
+  has(e.to) && e.to.all(t, has(t.ipBlock) ? t.ipBlock.cidr.matches("^([0-9.]+/32|[0-9a-f:]+/128)$") &&
+    (t.ipBlock.cidr == "` + tokenrequest.NodeDNS + `" || cidr(t.ipBlock.cidr).ip().isGlobalUnicast()) :
     has(t.podSelector) && has(t.namespaceSelector) && has(t.namespaceSelector.matchLabels) &&
     "` + corev1.LabelMetadataName + `" in t.namespaceSelector.matchLabels))`,
 					Message: "a probe is let out to single addresses or to pods of a named namespace, and to named ports",

@@ -65,7 +65,7 @@ func TestTheFenceAroundTheSandbox(t *testing.T) {
 		}
 		return nil
 	})
-	for _, allowed := range []func(context.Context) error{to(block("fd00::7/128")),
+	for _, allowed := range []func(context.Context) error{to(block("fd00::7/128"), block(tokenrequest.NodeDNS)),
 		to(networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}, NamespaceSelector: named}),
 		spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress = nil })} {
 		require.NoError(t, allowed(t.Context()))
@@ -81,23 +81,26 @@ func TestTheFenceAroundTheSandbox(t *testing.T) {
 			p.Name = name
 			return make(p)(ctx)
 		}, in},
-		"for all pods":    {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PodSelector = metav1.LabelSelector{} }), in},
-		"for rehearsals":  {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PodSelector.MatchLabels["writ.dev/rehearsal"] = "a" }), in},
-		"letting in":      {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }), in},
-		"for one way":     {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PolicyTypes = p.PolicyTypes[1:] }), in},
-		"to everywhere":   {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].To = nil }), out},
-		"to every port":   {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].Ports = nil }), out},
-		"to many ports":   {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].Ports[0].EndPort = new(int32(90)) }), out},
-		"to any port":     {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].Ports[0].Port = nil }), out},
-		"to all":          {to(block("0.0.0.0/0")), out},
-		"to two":          {to(block("10.96.0.7/32"), block("10.96.0.8/31")), out},
-		"to all of v6":    {to(block("::/0")), out},
-		"to a network":    {to(block("fd00::/12")), out},
-		"to every pod":    {to(networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}, NamespaceSelector: &metav1.LabelSelector{}}), out},
-		"to a namespace":  {to(networkingv1.NetworkPolicyPeer{NamespaceSelector: named}), out},
-		"to the sandbox":  {to(networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}}), out},
-		"the door's end":  {func(ctx context.Context) error { return policies.Delete(ctx, "writ-deny", metav1.DeleteOptions{}) }, own},
-		"the rehearsals'": {func(ctx context.Context) error { return policies.Delete(ctx, "writ-rehearsal", metav1.DeleteOptions{}) }, own},
+		"for all pods":            {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PodSelector = metav1.LabelSelector{} }), in},
+		"for rehearsals":          {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PodSelector.MatchLabels["writ.dev/rehearsal"] = "a" }), in},
+		"letting in":              {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }), in},
+		"for one way":             {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PolicyTypes = p.PolicyTypes[1:] }), in},
+		"to everywhere":           {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].To = nil }), out},
+		"to every port":           {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].Ports = nil }), out},
+		"to many ports":           {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].Ports[0].EndPort = new(int32(90)) }), out},
+		"to any port":             {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].Ports[0].Port = nil }), out},
+		"to all":                  {to(block("0.0.0.0/0")), out},
+		"to two":                  {to(block("10.96.0.7/32"), block("10.96.0.8/31")), out},
+		"to all of v6":            {to(block("::/0")), out},
+		"to the cloud's metadata": {to(block("169.254.169.254/32")), out},
+		"to itself":               {to(block("127.0.0.1/32")), out},
+		"to a v6 link":            {to(block("fe80::1/128")), out},
+		"to a network":            {to(block("fd00::/12")), out},
+		"to every pod":            {to(networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}, NamespaceSelector: &metav1.LabelSelector{}}), out},
+		"to a namespace":          {to(networkingv1.NetworkPolicyPeer{NamespaceSelector: named}), out},
+		"to the sandbox":          {to(networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}}), out},
+		"the door's end":          {func(ctx context.Context) error { return policies.Delete(ctx, "writ-deny", metav1.DeleteOptions{}) }, own},
+		"the rehearsals'":         {func(ctx context.Context) error { return policies.Delete(ctx, "writ-rehearsal", metav1.DeleteOptions{}) }, own},
 		"all": {func(ctx context.Context) error {
 			return policies.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 		}, "cannot deletecollection"},

@@ -36,6 +36,7 @@ var scenarios = []struct {
 	{"a broken rollout heals, approved", heal, 4 * time.Minute},
 	{"a rollout over two clusters is stopped by its first failure", rollouts, 4 * time.Minute},
 	{"two approvers sign what is of tier high", high, 4 * time.Minute},
+	{"pods of the sandbox probe a Service", probes, 8 * time.Minute},
 	{"each of the three guards stops alone what is beyond the threshold", guards, 6 * time.Minute},
 	{"the hub is killed in the middle", killHub, 8 * time.Minute},
 	{"a spoke is killed in the middle", killSpoke, 8 * time.Minute},

@@ -73,16 +73,13 @@ func read(message string, of catalogue.Probe) (said catalogue.Probed, err error)
 	return said, said.Check(of)
 }
 
-// nodeDNS is where NodeLocal DNSCache answers pods, in clusters that have it.
-const nodeDNS = "169.254.20.10/32"
-
 // egress is where a probe's packets may go.
 func egress(of catalogue.Probe) []networkingv1.NetworkPolicyEgressRule {
 	tcp, udp := corev1.ProtocolTCP, corev1.ProtocolUDP
 	if of.Mode == catalogue.ProbeResolve {
 		dns := intstr.FromInt32(53)
 		return []networkingv1.NetworkPolicyEgressRule{{
-			To:    []networkingv1.NetworkPolicyPeer{pods(metav1.NamespaceSystem, nil), {IPBlock: &networkingv1.IPBlock{CIDR: nodeDNS}}},
+			To:    []networkingv1.NetworkPolicyPeer{pods(metav1.NamespaceSystem, nil), {IPBlock: &networkingv1.IPBlock{CIDR: tokenrequest.NodeDNS}}},
 			Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &dns}, {Protocol: &tcp, Port: &dns}},
 		}}
 	}

@@ -3,7 +3,6 @@ package action_test
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +19,7 @@ var wanted = strings.Fields(`scale rollout-restart rollback pause-rollout resume
 	set-networkpolicy quarantine-pod force-delete-stuck-pod remove-finalizer renew-certificate approve-csr apply-patch collect-diagnostics
 	debug-probe notify escalate`)
 
-// The whole catalogue is listed, with everything that is to be known of each; what is still to be written is named here.
+// The whole catalogue is listed, with everything that is to be known of each.
 func TestTheCatalogueIsWhole(t *testing.T) {
 	var out bytes.Buffer
 	command := action.New(&access.Hub{})
@@ -41,6 +40,5 @@ func TestTheCatalogueIsWhole(t *testing.T) {
 		require.NotEmpty(t, a.Schema, a.Name)
 		require.Equal(t, a.OnHub, len(a.Rules) == 0, "%s has rights exactly where it is done in a cluster", a.Name)
 	}
-	missing := slices.DeleteFunc(slices.Clone(wanted), func(name string) bool { return slices.Contains(names, name) })
-	require.Equal(t, []string{"debug-probe"}, missing)
+	require.Subset(t, names, wanted)
 }

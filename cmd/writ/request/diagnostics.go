@@ -15,8 +15,8 @@ import (
 func newDiagnostics(hub *access.Hub) *cobra.Command {
 	return &cobra.Command{
 		Use: "diagnostics NAME", Short: "Print what a request has collected", Args: cobra.ExactArgs(1),
-		Long: "Print what a request of collect-diagnostics or collect-node-diagnostics has collected, once its digest is the one that the\n" +
-			"receipt names. It is what logs and events say: whoever can write those may have written it.",
+		Long: "Print what a request of collect-diagnostics, collect-node-diagnostics or debug-probe has collected, once its digest is the one\n" +
+			"that the receipt names. What logs and events say, whoever can write those may have written.",
 		ValidArgsFunction: Names(hub, v1alpha1.PhaseSucceeded),
 		RunE: func(command *cobra.Command, args []string) error {
 			c, err := hub.Client(command.ErrOrStderr())

@@ -87,15 +87,18 @@ func (c *Cluster) Connect(ctx context.Context, address string) error {
 }
 
 // Pause finds the image that does nothing and is on every node.
-func (c *Cluster) Pause(ctx context.Context) (string, error) {
+func (c *Cluster) Pause(ctx context.Context) (string, error) { return c.Image(ctx, "/pause:") }
+
+// Image finds an image of Kubernetes' own that the node has, by a part of its name.
+func (c *Cluster) Image(ctx context.Context, part string) (string, error) {
 	out, err := c.Exec(ctx, "ctr", "--namespace=k8s.io", "images", "list", "-q")
 	if err != nil {
 		return "", err
 	}
 	for _, image := range strings.Fields(out) {
-		if strings.HasPrefix(image, "registry.k8s.io/pause:") {
+		if strings.HasPrefix(image, "registry.k8s.io/") && strings.Contains(image, part) {
 			return image, nil
 		}
 	}
-	return "", fmt.Errorf("%s has no image registry.k8s.io/pause", c.Node)
+	return "", fmt.Errorf("%s has no image registry.k8s.io/…%s", c.Node, part)
 }

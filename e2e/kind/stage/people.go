@@ -35,13 +35,18 @@ func (s *Stage) Person(user, group string) (string, error) {
 
 // Scale asks, as a developer, for a number of replicas of a Deployment in the shop of a cluster.
 func (s *Stage) Scale(ctx context.Context, cluster, name string, replicas int32) (*v1alpha1.ActionRequest, error) {
-	parameters, err := json.Marshal(map[string]int32{"replicas": replicas})
+	return s.Ask(ctx, cluster, "scale", v1alpha1.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: Shop, Name: name},
+		map[string]any{"replicas": replicas})
+}
+
+// Ask asks, as a developer, for an action.
+func (s *Stage) Ask(ctx context.Context, cluster, action string, target v1alpha1.Target, parameters map[string]any) (*v1alpha1.ActionRequest, error) {
+	raw, err := json.Marshal(parameters)
 	if err != nil {
 		return nil, err
 	}
-	r := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: name + "-"}, Spec: v1alpha1.ActionRequestSpec{
-		Cluster: cluster, Action: "scale", Parameters: &apiextensionsv1.JSON{Raw: parameters},
-		Target: v1alpha1.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: Shop, Name: name}}}
+	r := &v1alpha1.ActionRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: target.Name + "-"},
+		Spec: v1alpha1.ActionRequestSpec{Cluster: cluster, Action: action, Parameters: &apiextensionsv1.JSON{Raw: raw}, Target: target}}
 	return r, s.developer.Create(ctx, r)
 }
 
