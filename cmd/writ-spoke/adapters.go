@@ -24,7 +24,9 @@ import (
 	"github.com/writ-dev/writ/spoke/journal"
 	"github.com/writ-dev/writ/spoke/link"
 	"github.com/writ-dev/writ/spoke/localpolicy"
+	"github.com/writ-dev/writ/spoke/probe"
 	"github.com/writ-dev/writ/spoke/rehearsal"
+	"github.com/writ-dev/writ/spoke/sandbox"
 	"github.com/writ-dev/writ/spoke/target"
 	"github.com/writ-dev/writ/spoke/trusted"
 )
@@ -164,6 +166,18 @@ func (e effects) Applied(ctx context.Context, order bundle.Order, fieldManager s
 		err = fmt.Errorf("%w: %w", executor.ErrGone, err)
 	}
 	return applied, err
+}
+
+// prober shows the sandbox's probes to the executor.
+type prober struct{ probe.Prober }
+
+// Probe implements executor.Prober.
+func (p prober) Probe(ctx context.Context, orderID string, of catalogue.Probe) (catalogue.Probed, error) {
+	found, err := p.Prober.Probe(ctx, orderID, of)
+	if errors.Is(err, sandbox.ErrSilent) {
+		err = fmt.Errorf("%w: %w", executor.ErrNoAnswer, err)
+	}
+	return found, err
 }
 
 // outbox shows the journal to the link.

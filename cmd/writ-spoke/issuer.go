@@ -75,7 +75,7 @@ func boxOf(c config, kube *rest.Config, log *slog.Logger) (*sandbox.Sandbox, exe
 		return nil, nil, nil
 	}
 	box, err := sandbox.New(sandbox.Parts{Cluster: kube, Pod: c.RehearsalPod, Log: log})
-	return box, probe.Prober{Box: box}, err
+	return box, prober{probe.Prober{Box: box}}, err
 }
 
 // stageOf is where rehearsals are done. Their identities are the cluster's own, whoever issues those of actions.

@@ -40,14 +40,14 @@ func TestTheFenceAroundTheSandbox(t *testing.T) {
 	require.NoError(t, err)
 	policies := client.NetworkingV1().NetworkPolicies(tokenrequest.Sandbox)
 	const name = tokenrequest.ProbePrefix + "0123456789abcdef"
-	make := func(p *networkingv1.NetworkPolicy) func(context.Context) error {
+	create := func(p *networkingv1.NetworkPolicy) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := policies.Create(ctx, p, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			return err
 		}
 	}
 	spoilt := func(spoil func(*networkingv1.NetworkPolicySpec)) func(context.Context) error {
-		return make(openingOf(name, spoil))
+		return create(openingOf(name, spoil))
 	}
 	to := func(peers ...networkingv1.NetworkPolicyPeer) func(context.Context) error {
 		return spoilt(func(p *networkingv1.NetworkPolicySpec) { p.Egress[0].To = peers })
@@ -60,7 +60,7 @@ func TestTheFenceAroundTheSandbox(t *testing.T) {
 		if err := spoilt(nil)(ctx); err != nil {
 			return err // its rights are not
 		}
-		if make(openingOf("some", nil))(ctx) == nil {
+		if create(openingOf("some", nil))(ctx) == nil {
 			return errors.New("it is not")
 		}
 		return nil
@@ -75,11 +75,11 @@ func TestTheFenceAroundTheSandbox(t *testing.T) {
 		try  func(context.Context) error
 		says string
 	}{
-		"with some name": {make(openingOf("some", nil)), own},
+		"with some name": {create(openingOf("some", nil)), own},
 		"of another name": {func(ctx context.Context) error {
 			p := openingOf(tokenrequest.ProbePrefix+"fedcba9876543210", nil)
 			p.Name = name
-			return make(p)(ctx)
+			return create(p)(ctx)
 		}, in},
 		"for all pods":            {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PodSelector = metav1.LabelSelector{} }), in},
 		"for rehearsals":          {spoilt(func(p *networkingv1.NetworkPolicySpec) { p.PodSelector.MatchLabels["writ.dev/rehearsal"] = "a" }), in},

@@ -9,7 +9,6 @@ import (
 
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
-	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // collect carries out an action that finds out: what it has put together goes to the hub with the receipt, which names its digest.
@@ -33,8 +32,8 @@ func (e *Executor) probe(ctx context.Context, a *attempt, of catalogue.Probe) (*
 		return refusal.New("apply", refusal.ApplyRefused, "%v", ErrNoPods), nil
 	}
 	found, err := e.Prober.Probe(ctx, a.decoded.Order.ID, of)
-	if errors.Is(err, sandbox.ErrSilent) {
-		return refusal.New("apply", refusal.ApplyRefused, "nothing was found out: %v", err), nil
+	if errors.Is(err, ErrNoAnswer) {
+		return refusal.New("apply", refusal.ApplyRefused, "%v", err), nil
 	}
 	if err != nil {
 		return nil, err

@@ -50,9 +50,12 @@ type Targets interface {
 
 // Prober has a pod of the sandbox find something out.
 type Prober interface {
-	// Probe does the probe of an order. sandbox.ErrSilent where no pod said anything that can be believed.
+	// Probe does the probe of an order; ErrNoAnswer where no pod said anything that can be believed.
 	Probe(ctx context.Context, orderID string, of catalogue.Probe) (catalogue.Probed, error)
 }
+
+// ErrNoAnswer is wrapped by a Prober that found nothing out.
+var ErrNoAnswer = errors.New("nothing was found out")
 
 // ErrNoPods is why a spoke without a Prober probes nothing.
 var ErrNoPods = errors.New("this spoke has no pods run, and a probe takes one: set rehearsalPod.image in spoke.yaml, and rehearsal to auto or sandbox")

@@ -13,7 +13,6 @@ import (
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/spoke/executor"
-	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // prober answers as the test says, and notes what it was asked.
@@ -74,7 +73,7 @@ func TestWhatAProbeFindsGoesWithTheReceipt(t *testing.T) {
 
 func TestProbesThatAreRefused(t *testing.T) {
 	silent := func(context.Context) (catalogue.Probed, error) {
-		return catalogue.Probed{}, fmt.Errorf("%w: nothing ran within 30s: there is no pod", sandbox.ErrSilent)
+		return catalogue.Probed{}, fmt.Errorf("%w: nothing ran within 30s: there is no pod", executor.ErrNoAnswer)
 	}
 	for name, tc := range map[string]struct {
 		prober executor.Prober
@@ -84,7 +83,7 @@ func TestProbesThatAreRefused(t *testing.T) {
 		why    string
 	}{
 		"no pods are run":     {nil, probedPod, nil, refusal.ApplyRefused, "this spoke has no pods run, and a probe takes one: set rehearsalPod.image"},
-		"no pod can run":      {&prober{answer: silent}, probedPod, nil, refusal.ApplyRefused, "nothing was found out: the sandbox says nothing: nothing ran within 30s"},
+		"no pod can run":      {&prober{answer: silent}, probedPod, nil, refusal.ApplyRefused, "nothing was found out: nothing ran within 30s"},
 		"it is another now":   {&prober{}, `{"metadata":{"uid":"p2"}}`, nil, refusal.TargetChanged, "deleted and made again"},
 		"its address changed": {&prober{}, `{"metadata":{"uid":"p1"},"spec":{"containers":[{"ports":[{"containerPort":8080}]}]},"status":{"phase":"Running","podIP":"10.0.0.8"}}`, nil, refusal.TargetChanged, "ask again"},
 		"it is frozen": {&prober{}, probedPod, func(s *scene) {
