@@ -29,7 +29,7 @@ import (
 // kubelet runs what pods of rehearsals would, with the identity of their account.
 func kubelet(ctx context.Context, t *testing.T, s *credentialstest.Scene, words func(task []byte, config *rest.Config) (string, int32)) {
 	t.Helper()
-	sandboxtest.Kubelet(ctx, t, s, func(pod *corev1.Pod) (string, int32) {
+	sandboxtest.Kubelet(ctx, t, s.Admin, func(pod *corev1.Pod) (string, int32) {
 		return words([]byte(pod.Spec.Containers[0].Env[0].Value), s.Account(t, tokenrequest.Sandbox, pod.Spec.ServiceAccountName))
 	})
 }

@@ -9,21 +9,21 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
-	"github.com/writ-dev/writ/credentials/credentialstest"
 	"github.com/writ-dev/writ/credentials/tokenrequest"
 )
 
 // Kubelet does what the Job's controller and a kubelet do: it makes the pod of each Job, which the API server judges as any other, has
 // words do what its container would, and writes down its last words and its exit code.
-func Kubelet(ctx context.Context, t *testing.T, s *credentialstest.Scene, words func(pod *corev1.Pod) (message string, code int32)) {
+func Kubelet(ctx context.Context, t *testing.T, client kubernetes.Interface, words func(pod *corev1.Pod) (message string, code int32)) {
 	t.Helper()
 	t.Cleanup(func() {
-		_ = s.Admin.CoreV1().Pods(tokenrequest.Sandbox).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
+		_ = client.CoreV1().Pods(tokenrequest.Sandbox).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	})
-	jobs, err := s.Admin.BatchV1().Jobs(tokenrequest.Sandbox).Watch(ctx, metav1.ListOptions{})
+	jobs, err := client.BatchV1().Jobs(tokenrequest.Sandbox).Watch(ctx, metav1.ListOptions{})
 	require.NoError(t, err)
-	pods := s.Admin.CoreV1().Pods(tokenrequest.Sandbox)
+	pods := client.CoreV1().Pods(tokenrequest.Sandbox)
 	go func() {
 		for event := range jobs.ResultChan() {
 			job, ok := event.Object.(*batchv1.Job)
@@ -40,7 +40,9 @@ func Kubelet(ctx context.Context, t *testing.T, s *credentialstest.Scene, words 
 				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: state}}
 				updated, err := pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 				if err != nil {
-					t.Errorf("the pod's status: %v", err)
+					if ctx.Err() == nil {
+						t.Errorf("the pod's status: %v", err)
+					}
 					return false
 				}
 				pod = updated
