@@ -1,3 +1,6 @@
 package probe
 
-var InCluster = inCluster
+var (
+	InCluster = inCluster
+	Persist   = persist
+)

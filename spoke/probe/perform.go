@@ -40,21 +40,27 @@ func Perform(ctx context.Context, task []byte, resolvConf string) ([]byte, error
 	default:
 		return nil, fmt.Errorf("the mode %q is none", p.Mode)
 	}
-	said, began := catalogue.Probed{Mode: p.Mode, Host: p.Host, Port: p.Port, Result: catalogue.TimedOut}, time.Now()
+	said, began := catalogue.Probed{Mode: p.Mode, Host: p.Host, Port: p.Port}, time.Now()
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
-	for {
-		result, addresses := try(ctx)
-		said.Tries++
-		if result != catalogue.TimedOut {
-			said.Result, said.Addresses = result, addresses
-		}
-		if result == catalogue.Connected || result == catalogue.Resolved || !pause(ctx) {
-			break
-		}
-	}
+	said.Result, said.Addresses, said.Tries = persist(ctx, try)
 	said.Milliseconds = time.Since(began).Milliseconds()
 	return json.Marshal(said)
+}
+
+// persist tries until that is well or the time is over.
+func persist(ctx context.Context, try func(context.Context) (catalogue.ProbeResult, []string)) (last catalogue.ProbeResult, addresses []string, tries int) {
+	last = catalogue.TimedOut
+	for {
+		result, found := try(ctx)
+		tries++
+		if result != catalogue.TimedOut {
+			last, addresses = result, found
+		}
+		if result == catalogue.Connected || result == catalogue.Resolved || !pause(ctx) {
+			return last, addresses, tries
+		}
+	}
 }
 
 func pause(ctx context.Context) bool {

@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -48,8 +49,34 @@ func TestConnecting(t *testing.T) {
 	require.NoError(t, listener.Close())
 	p.Timeout = time.Second
 	said = perform(t, p)
-	require.Equal(t, catalogue.Refused, said.Result, "the last answer counts, not that the time is over")
-	require.GreaterOrEqual(t, said.Tries, 1)
+	require.Equal(t, catalogue.Refused, said.Result)
+}
+
+// The last answer counts that was one: that the time is over, in the middle of a try, says nothing of the target.
+func TestTheLastAnswerCounts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers []catalogue.ProbeResult // the time is over with the last
+		want    catalogue.ProbeResult
+	}{
+		"at once":              {[]catalogue.ProbeResult{catalogue.Connected}, catalogue.Connected},
+		"once it is let out":   {[]catalogue.ProbeResult{catalogue.Refused, catalogue.TimedOut, catalogue.Connected}, catalogue.Connected},
+		"never":                {[]catalogue.ProbeResult{catalogue.TimedOut, catalogue.TimedOut}, catalogue.TimedOut},
+		"in the middle of one": {[]catalogue.ProbeResult{catalogue.Unreachable, catalogue.Refused, catalogue.TimedOut}, catalogue.Refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, over := context.WithCancel(t.Context())
+			defer over()
+			n := 0
+			last, _, tries := probe.Persist(ctx, func(context.Context) (catalogue.ProbeResult, []string) {
+				if n++; n == len(tc.answers) {
+					over()
+				}
+				return tc.answers[n-1], nil
+			})
+			require.Equal(t, tc.want, last)
+			require.Equal(t, len(tc.answers), tries)
+		})
+	}
 }
 
 func TestNames(t *testing.T) {
