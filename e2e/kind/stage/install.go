@@ -121,7 +121,7 @@ func (s *Stage) InstallSpoke(ctx context.Context, name string) error {
 		return err
 	}
 	if name == East {
-		if err := s.setUpVault(ctx, c); err != nil {
+		if err := s.SetUpVault(ctx, name); err != nil {
 			return err
 		}
 	}

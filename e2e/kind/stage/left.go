@@ -2,7 +2,10 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +19,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// custom are the kinds of writ.dev.
-var custom = []string{"clusters.writ.dev", "actionrequests.writ.dev", "approvals.writ.dev", "actionpolicies.writ.dev", "rollouts.writ.dev", "freezes.writ.dev"}
+// deletion is the command of docs/install.md that deletes the kinds of writ.dev.
+var deletion = regexp.MustCompile(`kubectl delete crd \{([a-z,]+)\}\.writ\.dev`)
+
+// custom are the kinds of writ.dev that the page says to delete: a kind that it forgets is found to be left.
+func custom() ([]string, error) {
+	raw, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		return nil, err
+	}
+	found := deletion.FindSubmatch(raw)
+	if found == nil {
+		return nil, errors.New("docs/install.md does not say how to delete the kinds")
+	}
+	names := strings.Split(string(found[1]), ",")
+	for i := range names {
+		names[i] += ".writ.dev"
+	}
+	return names, nil
+}
 
 // Uninstall takes Writ out of a cluster with Helm, as its documentation says. What only people may decide to lose stays.
 func (s *Stage) Uninstall(ctx context.Context, name string) error {
@@ -44,7 +64,11 @@ func (s *Stage) Purge(ctx context.Context, name string) error {
 		return err
 	}
 	kinds := objects.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	for _, kind := range custom {
+	names, err := custom()
+	if err != nil {
+		return err
+	}
+	for _, kind := range names {
 		if err := kinds.Delete(ctx, kind, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}

@@ -132,8 +132,9 @@ func (s *Stage) vaultValues() string {
 	return fmt.Sprintf("credentials: vault\nvault:\n  address: https://%s:%s\n  ca: |\n%s\n", s.Clusters[Hub].Node, vaultPort, ca)
 }
 
-// setUpVault gives Vault a mount, a policy and a login for a cluster, and a token of its account there.
-func (s *Stage) setUpVault(ctx context.Context, c *Cluster) error {
+// SetUpVault gives Vault a mount, a policy and a login for a cluster, and a token of its account there.
+func (s *Stage) SetUpVault(ctx context.Context, name string) error {
+	c := s.Clusters[name]
 	address, err := s.Clusters[Hub].Address(ctx)
 	if err != nil {
 		return err
