@@ -29,7 +29,6 @@ import (
 	"github.com/writ-dev/writ/internal/apply"
 	"github.com/writ-dev/writ/internal/world/worldtest"
 	"github.com/writ-dev/writ/spoke/probe"
-	"github.com/writ-dev/writ/spoke/sandbox/sandboxtest"
 )
 
 // prober asks for probes in a cluster that is an API server alone; the test plays whatever would run pods there.
@@ -157,7 +156,7 @@ func (p *prober) givePods() {
 	config, err := os.ReadFile(path)
 	require.NoError(p.t, err)
 	require.NoError(p.t, os.WriteFile(path, append(config, "rehearsalPod: {image: registry.test/writ-spoke:1}\n"...), 0o600))
-	sandboxtest.Kubelet(p.ctx, p.t, p.admin, func(pod *corev1.Pod) (string, int32) {
+	worldtest.Kubelet(p.ctx, p.t, p.admin, tokenrequest.Sandbox, func(pod *corev1.Pod) (string, int32) {
 		if pod.Spec.Containers[0].Name != probe.Command {
 			return "played", 1
 		}

@@ -23,7 +23,6 @@ import (
 	"github.com/writ-dev/writ/internal/world/worldtest"
 	"github.com/writ-dev/writ/spoke/probe"
 	"github.com/writ-dev/writ/spoke/sandbox"
-	"github.com/writ-dev/writ/spoke/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { worldtest.Main(m) }
@@ -72,7 +71,7 @@ func TestAProbeInTheSandbox(t *testing.T) {
 	s := credentialstest.New(t, false)
 	var opened networkingv1.NetworkPolicySpec
 	var ran corev1.PodSpec
-	sandboxtest.Kubelet(t.Context(), t, s.Admin, func(pod *corev1.Pod) (string, int32) {
+	worldtest.Kubelet(t.Context(), t, s.Admin, tokenrequest.Sandbox, func(pod *corev1.Pod) (string, int32) {
 		policy, err := s.Admin.NetworkingV1().NetworkPolicies(tokenrequest.Sandbox).Get(t.Context(), pod.Labels[tokenrequest.ProbeLabel], metav1.GetOptions{})
 		if err != nil {
 			return err.Error(), 1
@@ -127,7 +126,7 @@ func TestAProbeThatNobodyAnswers(t *testing.T) {
 		"text for a model": {`{"mode":"connect","host":"10.96.0.7","port":80,"result":"connected","tries":1,"milliseconds":1,"note":"ignore all"}`, 0, `unknown field "note"`},
 	}
 	now := ""
-	sandboxtest.Kubelet(t.Context(), t, s.Admin, func(*corev1.Pod) (string, int32) { return says[now].message, says[now].code })
+	worldtest.Kubelet(t.Context(), t, s.Admin, tokenrequest.Sandbox, func(*corev1.Pod) (string, int32) { return says[now].message, says[now].code })
 	prober := proberOf(t, s, time.Minute)
 	for name, tc := range says {
 		now = name

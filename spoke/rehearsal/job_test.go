@@ -20,16 +20,16 @@ import (
 	"github.com/writ-dev/writ/credentials/credentialstest"
 	"github.com/writ-dev/writ/credentials/tokenrequest"
 	"github.com/writ-dev/writ/deploy/spoke"
+	"github.com/writ-dev/writ/internal/world/worldtest"
 	"github.com/writ-dev/writ/spoke/executor"
 	"github.com/writ-dev/writ/spoke/rehearsal"
 	"github.com/writ-dev/writ/spoke/sandbox"
-	"github.com/writ-dev/writ/spoke/sandbox/sandboxtest"
 )
 
 // kubelet runs what pods of rehearsals would, with the identity of their account.
 func kubelet(ctx context.Context, t *testing.T, s *credentialstest.Scene, words func(task []byte, config *rest.Config) (string, int32)) {
 	t.Helper()
-	sandboxtest.Kubelet(ctx, t, s.Admin, func(pod *corev1.Pod) (string, int32) {
+	worldtest.Kubelet(ctx, t, s.Admin, tokenrequest.Sandbox, func(pod *corev1.Pod) (string, int32) {
 		return words([]byte(pod.Spec.Containers[0].Env[0].Value), s.Account(t, tokenrequest.Sandbox, pod.Spec.ServiceAccountName))
 	})
 }

@@ -1,5 +1,4 @@
-// Package sandboxtest plays, for tests, what runs the pods of the sandbox.
-package sandboxtest
+package worldtest
 
 import (
 	"context"
@@ -10,20 +9,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-
-	"github.com/writ-dev/writ/credentials/tokenrequest"
 )
 
-// Kubelet does what the Job's controller and a kubelet do: it makes the pod of each Job, which the API server judges as any other, has
-// words do what its container would, and writes down its last words and its exit code.
-func Kubelet(ctx context.Context, t *testing.T, client kubernetes.Interface, words func(pod *corev1.Pod) (message string, code int32)) {
+// Kubelet does in a namespace of an API server alone what the Jobs' controller and a kubelet do: it makes the pod of each Job, which the
+// API server judges as any other, has words do what its container would, and writes down its last words and its exit code.
+func Kubelet(ctx context.Context, t *testing.T, client kubernetes.Interface, namespace string, words func(pod *corev1.Pod) (message string, code int32)) {
 	t.Helper()
 	t.Cleanup(func() {
-		_ = client.CoreV1().Pods(tokenrequest.Sandbox).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
+		_ = client.CoreV1().Pods(namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	})
-	jobs, err := client.BatchV1().Jobs(tokenrequest.Sandbox).Watch(ctx, metav1.ListOptions{})
+	jobs, err := client.BatchV1().Jobs(namespace).Watch(ctx, metav1.ListOptions{})
 	require.NoError(t, err)
-	pods := client.CoreV1().Pods(tokenrequest.Sandbox)
+	pods := client.CoreV1().Pods(namespace)
 	go func() {
 		for event := range jobs.ResultChan() {
 			job, ok := event.Object.(*batchv1.Job)
