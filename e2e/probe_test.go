@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,7 +42,7 @@ type prober struct {
 }
 
 // A probe's whole life: refused where no pod can run and where the target has no such port, before anybody is asked; approved, done by a
-// pod, its result read; not done under a freeze; and where the spoke is killed in between, told as interrupted, with nothing left.
+// pod, its result read; where the spoke is killed in between, told as interrupted, with nothing left; and not done under a freeze.
 func TestAServiceIsProbed(t *testing.T) {
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Bare: true, PerMinute: 10000})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -78,6 +77,8 @@ func TestAServiceIsProbed(t *testing.T) {
 
 	r = p.approved(p.ask("checkout", connect))
 	require.Equal(t, "medium", r.Status.Tier)
+	require.NotNil(t, r.Status.Diff)
+	require.Empty(t, r.Status.Diff.Changes, "it changes nothing")
 	r, err = f.Until(ctx, client.ObjectKeyFromObject(r), func(r *v1alpha1.ActionRequest) bool { return r.Status.Phase.Final() })
 	require.NoError(t, err)
 	require.Equal(t, v1alpha1.PhaseSucceeded, r.Status.Phase, r.Status.Message)
@@ -89,12 +90,6 @@ func TestAServiceIsProbed(t *testing.T) {
 	require.EqualValues(t, 1, p.probed.Load())
 	out, err = f.Writ(ctx, "request", "undo", r.Namespace+"/"+r.Name)
 	require.Error(t, err, "there is nothing to undo: %s", out)
-
-	frozen, err := f.Writ(ctx, "freeze", "--action", "debug-probe", "--reason", "the sale", "-o", "name")
-	require.NoError(t, err, frozen)
-	p.refused(p.ask("checkout", connect), refusal.Frozen, "the sale")
-	out, err = f.Writ(ctx, "unfreeze", filepath.Base(strings.TrimSpace(frozen)))
-	require.NoError(t, err, out)
 
 	p.silent.Store(true)
 	before := p.probed.Load()
@@ -117,6 +112,10 @@ func TestAServiceIsProbed(t *testing.T) {
 	})
 	p.refused(r, refusal.Interrupted, "ask again")
 	require.EqualValues(t, before+1, p.probed.Load(), "it is not done again")
+
+	out, err = f.Writ(ctx, "freeze", "--action", "debug-probe", "--reason", "the sale")
+	require.NoError(t, err, out)
+	p.refused(p.ask("checkout", connect), refusal.Frozen, "the sale")
 	out, err = f.Writ(ctx, "audit", "verify")
 	require.NoError(t, err, out)
 }
@@ -189,8 +188,11 @@ func (p *prober) ask(service, parameters string) *v1alpha1.ActionRequest {
 
 func (p *prober) approved(r *v1alpha1.ActionRequest) *v1alpha1.ActionRequest {
 	p.t.Helper()
-	waiting, err := p.Until(p.ctx, client.ObjectKeyFromObject(r), fleet.Phase(v1alpha1.PhaseAwaitingApproval))
+	waiting, err := p.Until(p.ctx, client.ObjectKeyFromObject(r), func(r *v1alpha1.ActionRequest) bool {
+		return r.Status.Phase == v1alpha1.PhaseAwaitingApproval || r.Status.Phase.Final()
+	})
 	require.NoError(p.t, err)
+	require.Equal(p.t, v1alpha1.PhaseAwaitingApproval, waiting.Status.Phase, waiting.Status.Message)
 	require.NoError(p.t, fleet.Approve(p.ctx, p.sre, waiting, v1alpha1.Approve))
 	return waiting
 }

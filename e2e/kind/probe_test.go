@@ -55,6 +55,8 @@ func probes(s *scene) {
 		} {
 			r := s.untilAsked(cluster, probe.target, probe.asked)
 			require.Equal(s, "medium", r.Status.Tier)
+			require.Equal(s, "Sandbox", r.Status.Diff.Place)
+			require.Empty(s, r.Status.Diff.Changes, "it changes nothing")
 			sam, err := s.Person("sam", "sre")
 			require.NoError(s, err)
 			approved := time.Now()
