@@ -22,10 +22,12 @@ func (g *Gateway) limit(ctx context.Context, r *Record, now time.Time) (outcome,
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return outcome{}, err
 	}
-	if no, err := g.triedInVain(ctx, r, now); err != nil {
+	if no, ops, err := g.triedInVain(ctx, r, now); err != nil {
 		return outcome{}, err
 	} else if no != nil {
-		return refuse(no), nil
+		out := refuse(no)
+		out.ops = ops
+		return out, nil
 	}
 	if no, err := g.storm(ctx, r); err != nil {
 		return outcome{}, err

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/hub/store"
 )
@@ -23,6 +25,7 @@ const (
 type tries struct {
 	Missed int       `json:"missed"`
 	Last   time.Time `json:"last"`
+	Told   bool      `json:"told,omitempty"` // people were asked to take over
 }
 
 func triesKey(r Request) string {
@@ -41,17 +44,43 @@ func (g *Gateway) tried(ctx context.Context, r Request) (t tries, version uint64
 	return t, item.Version, json.Unmarshal(item.Value, &t)
 }
 
-// triedInVain refuses an agent what did not help three times: people may go on.
-func (g *Gateway) triedInVain(ctx context.Context, r *Record, now time.Time) (*refusal.Refusal, error) {
+// triedInVain refuses an agent what did not help three times: people may go on. The first group is asked to take over, once, with the
+// first of these refusals.
+func (g *Gateway) triedInVain(ctx context.Context, r *Record, now time.Time) (no *refusal.Refusal, ops []store.Op, err error) {
 	if r.Request.AgentClass == "" || r.Request.instead() {
-		return nil, nil
+		return nil, nil, nil
 	}
-	t, _, err := g.tried(ctx, r.Request)
+	t, version, err := g.tried(ctx, r.Request)
 	if err != nil || t.Missed < maxTries || now.Sub(t.Last) > triesLast {
-		return nil, err
+		return nil, nil, err
 	}
-	return refusal.New("limit", refusal.TriedInVain, "%s of %s did not have its effect %d times, last at %s: it takes a person to ask for it again",
-		r.Request.Action, r.Request.Target, t.Missed, t.Last.UTC().Format(time.RFC3339)), nil
+	no = refusal.New("limit", refusal.TriedInVain, "%s of %s did not have its effect %d times, last at %s: it takes a person to ask for it again",
+		r.Request.Action, r.Request.Target, t.Missed, t.Last.UTC().Format(time.RFC3339))
+	if t.Told {
+		return no, nil, nil
+	}
+	group, ops, err := g.takeOver(r, no.Detail, now)
+	if err != nil || group == "" {
+		return no, nil, err
+	}
+	t.Told = true
+	raw, err := json.Marshal(t)
+	no.Detail = fmt.Sprintf("%s (%s was asked to take over)", no.Detail, group)
+	return no, append(ops, store.Check(triesKey(r.Request), version), store.Put(triesKey(r.Request), raw)), err
+}
+
+// takeOver prepares to ask the first group to take over, and names it; empty where there is nobody to ask.
+func (g *Gateway) takeOver(r *Record, text string, now time.Time) (group string, ops []store.Op, err error) {
+	if g.Notifier == nil || len(g.Groups) == 0 {
+		return "", nil, nil
+	}
+	group = g.Groups[0].Name
+	hooks := g.Notifier.Hooks(catalogue.Target{APIVersion: catalogue.Group.APIVersion, Kind: catalogue.Group.Kind, Name: group})
+	if len(hooks) == 0 {
+		return "", nil, nil
+	}
+	ops, err = g.Notifier.Tell(Notice{Record: *r, Group: group, Escalated: true, At: now, Text: text, Hooks: hooks})
+	return group, ops, err
 }
 
 // learnTry counts a miss, or forgets those before where the action had its effect. It is written with the record, so once.
@@ -66,7 +95,7 @@ func (g *Gateway) learnTry(ctx context.Context, r *Record, now time.Time) ([]sto
 	key := triesKey(r.Request)
 	switch {
 	case r.Outcome.Result == bundle.DidNot:
-		t.Missed, t.Last = t.Missed+1, now.UTC()
+		t.Missed, t.Last, t.Told = t.Missed+1, now.UTC(), false
 		raw, err := json.Marshal(t)
 		return []store.Op{store.Check(key, version), store.Put(key, raw)}, err
 	case version == 0:

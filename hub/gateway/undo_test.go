@@ -185,6 +185,7 @@ func TestWhatDoesNotHelpIsLeftToPeople(t *testing.T) {
 		r.Target.Name, r.AgentClass = "checkout", class
 		return r
 	}
+	h.asks(onCallThenLeads...)
 	h.drift = three
 	for _, id := range []string{"a", "b", "c"} {
 		h.submit(again(id, "healer"))
@@ -194,7 +195,15 @@ func TestWhatDoesNotHelpIsLeftToPeople(t *testing.T) {
 	}
 	signed := h.signed()
 	h.submit(again("d", "healer"))
-	require.Equal(t, refusal.TriedInVain, h.until("d", v1alpha1.PhaseRefused).Refusal.Reason)
+	no := h.until("d", v1alpha1.PhaseRefused).Refusal
+	require.Equal(t, refusal.TriedInVain, no.Reason)
+	require.Contains(t, no.Detail, "(on-call was asked to take over)")
+	require.Contains(t, h.takes("pager", "d"), "did not have its effect 3 times", "the hook is told")
+	require.Equal(t, []auditlog.Type{auditlog.TypeRefusal}, h.logged("d"))
+	h.restart()
+	h.submit(again("d2", "healer"))
+	require.NotContains(t, h.until("d2", v1alpha1.PhaseRefused).Refusal.Detail, "take over")
+	require.Empty(t, h.takes("pager", "d2"), "once: an agent that goes on asking wakes nobody again")
 	require.Equal(t, signed, h.signed())
 	other := request("e", "scale", `{"replicas":5}`)
 	other.AgentClass = "healer"
