@@ -260,5 +260,11 @@ func (l limits) orDefault() gateway.Limits {
 	if l.PerMinute > 0 {
 		out.PerMinute = l.PerMinute
 	}
+	if l.RelaxedFor.Duration > 0 {
+		out.RelaxedFor = l.RelaxedFor.Duration
+	}
+	if l.NodesOutPercent > 0 {
+		out.NodesOutPercent = l.NodesOutPercent
+	}
 	return out
 }

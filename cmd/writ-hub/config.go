@@ -55,6 +55,26 @@ type listeners struct {
 type limits struct {
 	QueuePerCluster uint64 `json:"queuePerCluster,omitempty"`
 	PerMinute       int    `json:"perMinute,omitempty"`
+	// RelaxedFor is how long what an agent relaxed stays so, as "1h": from a minute to a week.
+	RelaxedFor metav1.Duration `json:"relaxedFor,omitzero"`
+	// NodesOutPercent is how large a share of a cluster's nodes agents may have out of use at once.
+	NodesOutPercent int `json:"nodesOutPercent,omitempty"`
+}
+
+// The bounds of limits.relaxedFor.
+const (
+	leastRelaxed = time.Minute
+	mostRelaxed  = 7 * 24 * time.Hour
+)
+
+func (l limits) check() error {
+	if relaxed := l.RelaxedFor.Duration; relaxed != 0 && (relaxed < leastRelaxed || relaxed > mostRelaxed) {
+		return fmt.Errorf("relaxedFor is %s: it must be from %s to %s", relaxed, leastRelaxed, mostRelaxed)
+	}
+	if l.NodesOutPercent < 0 || l.NodesOutPercent > 100 {
+		return fmt.Errorf("nodesOutPercent is %d: it must be from 1 to 100", l.NodesOutPercent)
+	}
+	return nil
 }
 
 type reasoner struct {
@@ -77,6 +97,9 @@ func readConfig(path string) (config, error) {
 	}
 	if life := c.SVIDLife.Duration; life != 0 && (life < leastSVIDLife || life > mostSVIDLife) {
 		return c, fmt.Errorf("%s: svidLife is %s: it must be from %s to %s", path, life, leastSVIDLife, mostSVIDLife)
+	}
+	if err := c.Limits.check(); err != nil {
+		return c, fmt.Errorf("%s: limits.%w", path, err)
 	}
 	if err := c.Approvals.check(); err != nil {
 		return c, fmt.Errorf("%s: approvals: %w", path, err)

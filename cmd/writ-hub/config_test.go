@@ -20,7 +20,7 @@ import (
 // What the chart writes, the hub reads: strictly, so that neither can change alone.
 func TestTheHubReadsWhatItsChartWrites(t *testing.T) {
 	raw, err := render.Render(t.Context(), render.Options{Chart: charts.Hub, Set: []string{"trustDomain=example.org",
-		"advertise.enrol=hub.example.org:7443", "advertise.connect=hub.example.org:7444", "limits.perMinute=30", "svidLife=30m",
+		"advertise.enrol=hub.example.org:7443", "advertise.connect=hub.example.org:7444", "limits.perMinute=30", "limits.relaxedFor=30m", "limits.nodesOutPercent=10", "svidLife=30m",
 		"approvals.groups[0].name=on-call", "approvals.groups[1].name=leads", "approvals.groups[1].after=15m", "approvals.secretName=hooks",
 		"approvals.hooks[0].name=chat", "approvals.hooks[0].format=slack", "approvals.hooks[0].urlFile=/etc/writ/hooks/chat.url", "approvals.hooks[0].groups[0]=leads",
 		"agentClasses[0].name=healer", `agentClasses[0].playbooks.p\.yaml=x`}})
@@ -44,7 +44,7 @@ func TestTheHubReadsWhatItsChartWrites(t *testing.T) {
 		Listen:    listeners{addresses: addresses{Enrol: ":7443", Connect: ":7444", Admission: ":7445"}, Health: ":8080"},
 		Advertise: addresses{Enrol: "hub.example.org:7443", Connect: "hub.example.org:7444", Admission: "writ-hub-admission.writ-system.svc:443"},
 		TrustRoot: "/etc/writ/trust/root.json", GatewayKey: "/etc/writ/trust/gateway.key",
-		Limits:    limits{QueuePerCluster: 256, PerMinute: 30},
+		Limits:    limits{QueuePerCluster: 256, PerMinute: 30, RelaxedFor: metav1.Duration{Duration: 30 * time.Minute}, NodesOutPercent: 10},
 		SVIDLife:  metav1.Duration{Duration: 30 * time.Minute},
 		Reasoners: []reasoner{{AgentClass: "healer", Playbooks: "/etc/writ/playbooks/healer"}},
 		Approvals: approvals{Groups: []approverGroup{{Name: "on-call"}, {Name: "leads", After: metav1.Duration{Duration: 15 * time.Minute}}},
@@ -59,6 +59,16 @@ func TestALifeOfSVIDsThatCannotBeMeantIsRefused(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte("advertise: {enrol: a:1, connect: a:2}\ntrustRoot: r\ngatewayKey: k\nsvidLife: "+life+"\n"), 0o600))
 		_, err := readConfig(path)
 		require.ErrorContains(t, err, says, life)
+	}
+}
+
+func TestLimitsThatCannotBeMeantAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hub.yaml")
+	for limits, says := range map[string]string{"{relaxedFor: 59s}": "limits.relaxedFor is 59s: it must be from 1m0s to 168h0m0s", "{relaxedFor: 169h}": "must be from",
+		"{relaxedFor: -1h}": "must be from", "{nodesOutPercent: 101}": "limits.nodesOutPercent is 101: it must be from 1 to 100", "{nodesOutPercent: -1}": "must be from 1", "{nodesOut: 1}": "unknown field"} {
+		require.NoError(t, os.WriteFile(path, []byte("advertise: {enrol: a:1, connect: a:2}\ntrustDomain: x\ntrustRoot: r\ngatewayKey: k\nlimits: "+limits+"\n"), 0o600))
+		_, err := readConfig(path)
+		require.ErrorContains(t, err, says, limits)
 	}
 }
 

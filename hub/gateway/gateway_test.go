@@ -111,7 +111,7 @@ func (h *hub) SignerFor(string) (bundle.Signer, error) { return h.f.Gateway, nil
 func (h *hub) start() {
 	h.gw = gateway.New(gateway.Parts{Store: h.store, Clusters: h, Inspector: h, Rehearser: h, Policies: h, Templates: h, Audit: h, Projector: h, Undoer: h,
 		Root: h.f.Root, Signers: h,
-		Limits: gateway.Limits{QueuePerCluster: 4, PerMinute: 1000}, Groups: h.groups, Notifier: h, Tracer: noop.NewTracerProvider().Tracer(""),
+		Limits: gateway.Limits{QueuePerCluster: 4, PerMinute: 1000, RelaxedFor: time.Hour, NodesOutPercent: 25}, Groups: h.groups, Notifier: h, Tracer: noop.NewTracerProvider().Tracer(""),
 		Log: slog.New(slog.DiscardHandler), Now: h.clock})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

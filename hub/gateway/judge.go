@@ -46,7 +46,9 @@ func (g *Gateway) writeOrder(ctx context.Context, r *Record, now time.Time) (out
 		return outcome{}, err
 	}
 	out := passed("valid until %s", order.ValidUntil.Format(time.RFC3339))
-	out.learn = func(r *Record) { r.Order, r.OrderEnvelope, r.OrderDigest = &order, envelope, digest }
+	out.learn = func(r *Record) {
+		r.Order, r.OrderEnvelope, r.OrderDigest, r.RelaxedFor = &order, envelope, digest, g.Limits.RelaxedFor
+	}
 	return out, nil
 }
 

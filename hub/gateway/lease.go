@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,16 +10,13 @@ import (
 	"github.com/writ-dev/writ/api/refusal"
 )
 
-// leaseFor is how long what an agent relaxed stays so.
-const leaseFor = time.Hour
-
 // leased says which guard a record has relaxed, and until when; empty where none is leased. What a person relaxes is the person's.
 func (r *Record) leased() (guard string, until time.Time) {
 	action, c, ok := r.action()
 	if !ok || action.Guard == nil || r.Request.AgentClass == "" || r.Request.instead() || r.Inverse() == nil || r.missed() {
 		return "", time.Time{}
 	}
-	return action.Guard(c), r.Receipt.FinishedAt.Add(leaseFor)
+	return action.Guard(c), r.Receipt.FinishedAt.Add(cmp.Or(r.RelaxedFor, DefaultLimits.RelaxedFor))
 }
 
 // lease ends a life whose action relaxed a guard once its time is over: by its inverse, in a request of its own. The record stays open

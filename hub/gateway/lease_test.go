@@ -17,6 +17,11 @@ import (
 func cordoned(t *testing.T, class string) (*hub, gateway.Record) {
 	t.Helper()
 	h := newHub(t)
+	return h, cordonIn(t, h, class)
+}
+
+func cordonIn(t *testing.T, h *hub, class string) gateway.Record {
+	t.Helper()
 	h.allow(v1alpha1.ActionPolicy{Spec: v1alpha1.ActionPolicySpec{
 		MatchConstraints: v1alpha1.MatchConstraints{Actions: []string{"cordon", "uncordon"}, Clusters: []string{"*"}, Namespaces: []string{"*"}}}})
 	h.see(`{"unschedulable":false}`)
@@ -28,7 +33,7 @@ func cordoned(t *testing.T, class string) (*hub, gateway.Record) {
 	h.answer(h.until("a", v1alpha1.PhaseDispatched))
 	r := h.until("a", v1alpha1.PhaseSucceeded)
 	h.see(`{"unschedulable":true}`)
-	return h, r
+	return r
 }
 
 func (h *hub) see(state string) {
@@ -71,6 +76,16 @@ func TestWhatAnAgentRelaxedIsPutBack(t *testing.T) {
 	undo := h.until("a-undo", v1alpha1.PhaseAwaitingApproval)
 	require.Equal(t, "alice", undo.Request.Requester)
 	require.Equal(t, "healer", undo.Request.AgentClass)
+}
+
+// An order's lease is as long as the hub was told to make it then.
+func TestALeaseIsAsLongAsItWasWhenOrdered(t *testing.T) {
+	h := newHub(t)
+	h.gw.Limits.RelaxedFor = 5 * time.Minute
+	cordonIn(t, h, "healer")
+	h.gw.Limits.RelaxedFor = 24 * time.Hour
+	h.pass(6 * time.Minute)
+	require.Equal(t, "r-a.undo", h.closed("a").UndoneBy)
 }
 
 // Nobody puts back before the time, and nobody what somebody else has changed since.

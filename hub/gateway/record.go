@@ -96,6 +96,7 @@ type Record struct {
 	Order         *bundle.Order        `json:"order,omitempty"`
 	OrderEnvelope json.RawMessage      `json:"orderEnvelope,omitempty"`
 	OrderDigest   string               `json:"orderDigest,omitempty"`
+	RelaxedFor    time.Duration        `json:"relaxedFor,omitempty"` // how long what it relaxes stays so
 	Words         []Word               `json:"words,omitempty"`
 	Quorum        []string             `json:"quorum,omitempty"` // the words whose signatures count, at tier high
 	Groups        []string             `json:"groups,omitempty"` // who were asked to approve it, in order

@@ -6,9 +6,6 @@ import (
 	"github.com/writ-dev/writ/api/refusal"
 )
 
-// nodesOutPercent is how large a share of a cluster's nodes agents may have out of use at once; it is always one.
-const nodesOutPercent = 25
-
 // storm refuses an agent one node more where too many of the cluster's nodes are out of use already, or about to be: what ails many at
 // once is not mended one by one. People may go on.
 func (g *Gateway) storm(ctx context.Context, r *Record) (*refusal.Refusal, error) {
@@ -25,7 +22,7 @@ func (g *Gateway) storm(ctx context.Context, r *Record) (*refusal.Refusal, error
 			busy++
 		}
 	}
-	if most := max(1, nodes.All*nodesOutPercent/100); nodes.Out+busy+1 > most {
+	if most := max(1, nodes.All*g.Limits.NodesOutPercent/100); nodes.Out+busy+1 > most {
 		return refusal.New("limit", refusal.BlastRadius, "of the %d nodes of cluster %s, %d others are out of use and %d have an action under way: "+
 			"agents may have %d out at once; it takes a person to ask for more", nodes.All, r.Request.Cluster, nodes.Out, busy, most), nil
 	}

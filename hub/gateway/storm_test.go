@@ -46,6 +46,11 @@ func TestAStormOfAgentsIsStopped(t *testing.T) {
 	h.until("e", v1alpha1.PhaseAwaitingApproval)
 	require.Zero(t, h.signed())
 
+	nodes(12, 1)
+	h.gw.Limits.NodesOutPercent = 10
+	ask("f", "healer")
+	require.Contains(t, h.until("f", v1alpha1.PhaseRefused).Refusal.Detail, "agents may have 1 out at once")
+
 	small := newHub(t)
 	small.allow(v1alpha1.ActionPolicy{Spec: v1alpha1.ActionPolicySpec{
 		MatchConstraints: v1alpha1.MatchConstraints{Actions: []string{"cordon"}, Clusters: []string{"*"}, Namespaces: []string{"*"}}}})

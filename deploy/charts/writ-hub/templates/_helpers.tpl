@@ -55,6 +55,8 @@ svidLife: {{ . | quote }}
 limits:
   queuePerCluster: {{ .Values.limits.queuePerCluster | int64 }}
   perMinute: {{ .Values.limits.perMinute | int64 }}
+  relaxedFor: {{ .Values.limits.relaxedFor | quote }}
+  nodesOutPercent: {{ .Values.limits.nodesOutPercent | int64 }}
 {{- if or .Values.approvals.groups .Values.approvals.hooks }}
 approvals:
   {{- with .Values.approvals.groups }}
