@@ -152,6 +152,9 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	return group.Wait()
 }
 
+// joinWithin is how long a hub that cannot be reached is tried before the pod ends, so that its last words say so.
+const joinWithin = 2 * time.Minute
+
 // join enrols where that has not happened, and opens the journal. A journal that was lost after it had begun is not begun
 // again: that would let every old bundle in once more.
 func join(ctx context.Context, c config, uid string, log *slog.Logger) (*enrol.Enrolment, *journal.Journal, error) {
@@ -165,7 +168,7 @@ func join(ctx context.Context, c config, uid string, log *slog.Logger) (*enrol.E
 			return nil, nil, err
 		}
 	}
-	spoke := enrol.Spoke{Dir: c.dir("identity"), ClusterUID: uid, Release: release.Version(), AccountToken: c.accountToken, Log: log, Now: time.Now}
+	spoke := enrol.Spoke{Dir: c.dir("identity"), ClusterUID: uid, Release: release.Version(), AccountToken: c.accountToken, Patience: joinWithin, Log: log, Now: time.Now}
 	if err := rejoin(ctx, c, spoke, file, log); err != nil {
 		return nil, nil, err
 	}

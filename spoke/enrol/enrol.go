@@ -22,6 +22,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
@@ -43,12 +44,14 @@ type Spoke struct {
 	Release    string // of this program, for people
 	// AccountToken returns a fresh token of this spoke's ServiceAccount for the audience writ-enrol: the second factor.
 	AccountToken func() (string, error)
-	Log          *slog.Logger
-	Now          func() time.Time
+	// Patience is how long a hub that cannot be reached is tried; 0 is for ever. Whoever is told to wait waits.
+	Patience time.Duration
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Start returns the enrolment on disk, and where there is none enrols with the join file. While the hub is away it tries
-// again until the context ends. With an enrolment on disk, join may be nil; else it must be of the same cluster.
+// again, as long as its patience lasts. With an enrolment on disk, join may be nil; else it must be of the same cluster.
 func (s Spoke) Start(ctx context.Context, join *Join) (*Enrolment, error) {
 	e, err := s.load()
 	switch {
@@ -91,7 +94,7 @@ func (s Spoke) enrol(ctx context.Context, join *Join) (*Enrolment, error) {
 	request := &writv1.EnrolRequest{Cluster: join.Cluster, Token: join.Token, Csr: csr, ClusterUid: s.ClusterUID,
 		ReceiptKey: receiptPublic, Version: s.version()}
 	s.Log.InfoContext(ctx, "enrols", "cluster", join.Cluster, "hub", join.Hub.Enrol, "receiptKey", digest(receiptPublic))
-	response, err := s.ask(ctx, join.Cluster, func(ctx context.Context) (*writv1.EnrolResponse, error) {
+	response, err := s.ask(ctx, join, conn, func(ctx context.Context) (*writv1.EnrolResponse, error) {
 		if request.AccountToken, err = s.AccountToken(); err != nil {
 			return nil, err
 		}
@@ -103,8 +106,9 @@ func (s Spoke) enrol(ctx context.Context, join *Join) (*Enrolment, error) {
 	return s.accept(join, key, receiptKey, response)
 }
 
-// ask repeats a call while the hub cannot be reached.
-func (s Spoke) ask(ctx context.Context, cluster string, call func(context.Context) (*writv1.EnrolResponse, error)) (*writv1.EnrolResponse, error) {
+// ask repeats a call while the hub cannot be reached, or has the spoke wait.
+func (s Spoke) ask(ctx context.Context, join *Join, conn *grpc.ClientConn, call func(context.Context) (*writv1.EnrolResponse, error)) (*writv1.EnrolResponse, error) {
+	cluster, reached := join.Cluster, time.Now()
 	for delay := 200 * time.Millisecond; ; delay = min(2*delay, 10*time.Second) {
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
 		response, err := call(callCtx)
@@ -118,6 +122,13 @@ func (s Spoke) ask(ctx context.Context, cluster string, call func(context.Contex
 		case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
 		default:
 			return nil, fmt.Errorf("enrol cluster %s: %w: %s", cluster, ErrRefused, status.Convert(err).Message())
+		}
+		if conn.GetState() == connectivity.Ready {
+			reached = time.Now()
+		}
+		if s.Patience > 0 && time.Since(reached) > s.Patience {
+			return nil, fmt.Errorf("enrol cluster %s: the hub at %s was not reached in %s: %s: is that its advertise.enrol, may this pod go there (hub.cidrs), and is the join file this hub's?",
+				cluster, join.Hub.Enrol, s.Patience, status.Convert(err).Message())
 		}
 		if ctx.Err() == nil {
 			s.Log.WarnContext(ctx, "cannot enrol yet, will try again", "cluster", cluster, "in", delay, "error", status.Convert(err).Message())

@@ -187,13 +187,20 @@ func TestRefusalsEndTheEnrolmentAndLeaveNoIdentity(t *testing.T) {
 	require.NotErrorIs(t, err, ErrRefused)
 
 	// A hub of other authorities is not spoken to at all.
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
 	join := newHub(t).join(t, "secret")
 	join.Hub = Hub{Enrol: h.enrol, Connect: h.connect}
-	_, err = newSpoke(t.TempDir()).Start(ctx, join)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	impatient := newSpoke(t.TempDir())
+	impatient.Patience = 300 * time.Millisecond
+	_, err = impatient.Start(t.Context(), join)
+	require.ErrorContains(t, err, "the hub at "+h.enrol+" was not reached in 300ms: ")
 	require.ErrorContains(t, err, "certificate")
+	require.ErrorContains(t, err, "is the join file this hub's?")
+
+	// Nor one that is not there.
+	join.Hub.Enrol = "127.0.0.1:1"
+	_, err = impatient.Start(t.Context(), join)
+	require.ErrorContains(t, err, "connection refused")
+	require.ErrorContains(t, err, "advertise.enrol")
 }
 
 // A spoke is killed after each file that it writes, and once with the answer lost: run again, it gets its identity.
