@@ -87,7 +87,7 @@ func (j *judged) Issue(ctx context.Context, v trust.Verified, life time.Duration
 		return nil, errors.New("vault: the answer holds no lease")
 	}
 	lease := s.lease(secret)
-	if no := check(secret, lease, namespace, time.Until(end)); no != nil {
+	if no := check(secret, lease, namespace, end); no != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		return nil, errors.Join(no, lease.Revoke(ctx))

@@ -20,6 +20,7 @@ type stock struct {
 
 // Issue implements credentials.Issuer. The engine's role exists for as long as this takes.
 func (i *stock) Issue(ctx context.Context, v trust.Verified, life time.Duration) (*credentials.Lease, error) {
+	end := time.Now().Add(life)
 	name, err := roleName(v.Decoded().Bundle)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func (i *stock) Issue(ctx context.Context, v trust.Verified, life time.Duration)
 	}
 	lease, no := i.lease(secret, left, role)
 	if no == nil {
-		no = check(secret, lease, order.Target.Namespace, life)
+		no = check(secret, lease, order.Target.Namespace, end)
 	}
 	if no == nil {
 		return lease, nil

@@ -86,20 +86,20 @@ func RoleOf(o bundle.Order, ttl string) (map[string]any, error) {
 	}, nil
 }
 
-// check judges what Vault gave before anybody uses it.
-func check(secret *api.Secret, lease *credentials.Lease, namespace string, life time.Duration) error {
+// check judges what Vault gave before anybody uses it: it must last until the action's end.
+func check(secret *api.Secret, lease *credentials.Lease, namespace string, end time.Time) error {
 	token, _ := secret.Data["service_account_token"].(string)
 	got, _ := secret.Data["service_account_namespace"].(string)
-	ends := time.Until(lease.Expires)
 	switch {
 	case token == "":
 		return fmt.Errorf("%w: vault's answer holds no token", credentials.ErrRefused)
 	case got != namespace:
 		return fmt.Errorf("%w: vault answered for namespace %q, wanted %q", credentials.ErrRefused, got, namespace)
-	case ends < life:
-		return fmt.Errorf("%w: vault's credential lives %s, the action may take %s", credentials.ErrRefused, ends.Round(time.Second), life)
-	case ends > max(life, least)+time.Minute:
-		return fmt.Errorf("%w: vault's credential lives %s, asked were %s", credentials.ErrRefused, ends.Round(time.Second), max(life, least))
+	case lease.Expires.Before(end):
+		return fmt.Errorf("%w: vault's credential ends %s before the action's time is over", credentials.ErrRefused, end.Sub(lease.Expires).Round(time.Millisecond))
+	case time.Until(lease.Expires) > max(time.Until(end), least)+time.Minute:
+		return fmt.Errorf("%w: vault's credential lives until %s, asked was until %s, or %s", credentials.ErrRefused,
+			lease.Expires.Format(time.RFC3339), end.Format(time.RFC3339), least)
 	}
 	return nil
 }
