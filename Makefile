@@ -46,9 +46,9 @@ charts: tools ## judge the Helm charts: helm lint, kubeconform with the test API
 test: tools ## run every test, on real API servers and a real Vault
 	@tools/test/run "$(PACKAGES)" $(TEST_FLAGS)
 
+# Not the manifests nor the reading of audit logs: nothing is at once in them, and their tests take long.
 .PHONY: race
-race: tools # not the manifests nor the reading of audit logs: nothing is at once in them, and their tests take long
-race: ## run the tests under the race detector (RACE_FLAGS=-short: those that need no cluster)
+race: tools ## run the tests under the race detector (RACE_FLAGS=-short: those that need no cluster)
 	@CGO_ENABLED=1 tools/test/run "$$(go list $(PACKAGES) | grep -v -E '/(e2e|deploy|api/auditlog)(/|$$)' | tr '\n' ' ')" -race $(RACE_FLAGS)
 
 .PHONY: lint

@@ -24,6 +24,7 @@ import (
 	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 	"github.com/writ-dev/writ/e2e/fleet"
+	"github.com/writ-dev/writ/e2e/fleet/fleettest"
 	"github.com/writ-dev/writ/hub/enrol/enroltest"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/spoke/enrol"
@@ -181,14 +182,8 @@ func cast(ctx context.Context, t *testing.T, f *fleet.Fleet) (walk, map[string]c
 // joiner is a spoke with both factors, in a cluster whose API server is played.
 func joiner(ctx context.Context, t *testing.T, f *fleet.Fleet) caller {
 	t.Helper()
-	server, dir := enroltest.New("walk"), t.TempDir()
-	file, keys := filepath.Join(dir, "walk.join"), filepath.Join(dir, "jwks.json")
-	require.NoError(t, os.WriteFile(keys, []byte(server.JWKS()), 0o600))
-	_, err := f.Writ(ctx, "cluster", "register", "walk", "-f", file, "--jwks", keys, "--issuer", enroltest.Issuer, "--cluster-uid", "uid-of-walk")
-	require.NoError(t, err)
-	raw, err := os.ReadFile(file)
-	require.NoError(t, err)
-	join, err := enrol.ParseJoin(raw)
+	server := enroltest.New("walk")
+	join, err := fleettest.Register(ctx, f, t.TempDir(), server, "walk", "uid-of-walk")
 	require.NoError(t, err)
 	_, stranger, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)

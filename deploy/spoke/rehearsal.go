@@ -57,8 +57,8 @@ func hold() []runtime.Object {
 }
 
 // rehearsalRights gives every action a second identity, with the same rights, which the hold keeps to dry runs; and lets the spoke
-// ask for tokens of these identities and no other, run Jobs beside them,
-// and let those of probes out (openingFence holds it to that). Whoever issues the credentials of actions, these are the cluster's own.
+// ask for tokens of these identities and no other, run Jobs beside them, and let those of probes out (openingFence holds it to that).
+// Whoever issues the credentials of actions, these are the cluster's own.
 func rehearsalRights(o Options) []runtime.Object {
 	var objects []runtime.Object
 	var accounts []string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 	"github.com/writ-dev/writ/e2e/fleet"
+	"github.com/writ-dev/writ/e2e/fleet/fleettest"
 	"github.com/writ-dev/writ/hub/enrol/enroltest"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/spoke/enrol"
@@ -80,30 +80,25 @@ func (c *crowd) grow(b *testing.B, n int) {
 	require.Eventually(b, func() bool { return c.heads.Load()-from >= int64(heartbeats*n) }, 2*time.Minute, 100*time.Millisecond)
 }
 
-// join registers a cluster with the operator's command, enrols, and keeps the connection until the benchmark's end.
+// register registers a cluster with the operator's command, and returns its spoke and what that joins with.
+func (c *crowd) register(ctx context.Context, name string) (enrol.Spoke, *enrol.Join, error) {
+	spoke := enrol.Spoke{Dir: filepath.Join(c.dir, name), ClusterUID: uuid.NewString(), AccountToken: c.token, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	join, err := fleettest.Register(ctx, c.f, c.dir, c.server, name, spoke.ClusterUID)
+	return spoke, join, err
+}
+
+// join has a cluster registered, enrols, and keeps the connection until the benchmark's end.
 func (c *crowd) join(ctx context.Context, b *testing.B, name string) error {
-	file, uid := filepath.Join(c.dir, name+".join"), uuid.NewString()
-	if err := os.WriteFile(file+".jwks", []byte(c.server.JWKS()), 0o600); err != nil {
-		return err
-	}
-	if _, err := c.f.Writ(ctx, "cluster", "register", name, "-f", file, "--jwks", file+".jwks", "--issuer", enroltest.Issuer, "--cluster-uid", uid); err != nil {
-		return err
-	}
-	raw, err := os.ReadFile(file)
+	spoke, join, err := c.register(ctx, name)
 	if err != nil {
 		return err
 	}
-	join, err := enrol.ParseJoin(raw)
+	e, err := spoke.Start(ctx, join)
 	if err != nil {
 		return err
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	e, err := enrol.Spoke{Dir: filepath.Join(c.dir, name), ClusterUID: uid, AccountToken: c.token, Log: quiet, Now: time.Now}.Start(ctx, join)
-	if err != nil {
-		return err
-	}
-	uplink := link.New(link.Parts{Address: e.Hub.Connect, Credentials: identity.DialCredentials(e.Source), Cluster: name, ClusterUID: uid,
-		Version: &writv1.Version{Capability: capability.Current}, Journal: empty{e.Epoch}, Handler: idler{&c.heads}, Log: quiet})
+	uplink := link.New(link.Parts{Address: e.Hub.Connect, Credentials: identity.DialCredentials(e.Source), Cluster: name, ClusterUID: spoke.ClusterUID,
+		Version: &writv1.Version{Capability: capability.Current}, Journal: empty{e.Epoch}, Handler: idler{&c.heads}, Log: spoke.Log})
 	go func() { _ = uplink.Run(b.Context()) }()
 	return nil
 }

@@ -16,12 +16,7 @@ import (
 // rotate replaces the authority that signs identities while both clusters are worked on. It is held until Vault, which judges by it
 // as well, has been told. Every action is done.
 func rotate(s *scene) {
-	var workers []*worker
-	for _, cluster := range []string{stage.East, stage.West} {
-		w, err := newWorker(s.ctx, s.Stage, cluster, "turning")
-		require.NoError(s, err)
-		workers = append(workers, w)
-	}
+	workers := s.workers("turning")
 	traffic := s.drive(workers)
 	before := s.authority()
 	require.Equal(s, identity.Idle, before.Stage)

@@ -22,12 +22,7 @@ import (
 func upgrade(s *scene) {
 	next := os.Getenv("WRIT_NEXT_TAG")
 	require.NotEmpty(s, next)
-	var workers []*worker
-	for _, cluster := range []string{stage.East, stage.West} {
-		w, err := newWorker(s.ctx, s.Stage, cluster, "busy")
-		require.NoError(s, err)
-		workers = append(workers, w)
-	}
+	workers := s.workers("busy")
 	traffic := s.drive(workers)
 
 	for _, name := range []string{stage.Hub, stage.East, stage.West} {
@@ -53,6 +48,17 @@ func upgrade(s *scene) {
 		require.NotZero(s, w.done)
 		require.NoError(s, w.remove(s.ctx))
 	}
+}
+
+// workers are one for each workload cluster.
+func (s *scene) workers(name string) (all []*worker) {
+	s.Helper()
+	for _, cluster := range []string{stage.East, stage.West} {
+		w, err := newWorker(s.ctx, s.Stage, cluster, name)
+		require.NoError(s, err)
+		all = append(all, w)
+	}
+	return all
 }
 
 // drive keeps workers at work until the returned function is called, which returns their errors.

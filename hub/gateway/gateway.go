@@ -100,7 +100,7 @@ type Limits struct {
 	QueuePerCluster uint64
 	// PerMinute is how many requests of one agent class (or of all people) pass in a minute.
 	PerMinute int
-	// RelaxedFor is how long what an agent relaxed stays so, from its receipt on. It counts from the order on: a record keeps its own.
+	// RelaxedFor is how long what an agent relaxed stays so, from its receipt on. What was ordered before it was changed keeps its own.
 	RelaxedFor time.Duration
 	// NodesOutPercent is how large a share of a cluster's nodes agents may have out of use at once; it is always one.
 	NodesOutPercent int
