@@ -78,7 +78,9 @@ func run(ctx context.Context, args []string) error {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	klog.SetSlogLogger(log) // what libraries say goes the same way
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	return serve(ctx, *path, log)
+	err := serve(ctx, *path, log)
+	health.LastWords(health.TerminationLog, "writ-hub", err)
+	return err
 }
 
 func configFlag(flags *flag.FlagSet) *string {

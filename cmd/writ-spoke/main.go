@@ -17,7 +17,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/writ-dev/writ/internal/health"
-	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
 // softMemory is where the garbage collector begins to work harder, in bytes, unless GOMEMLIMIT says otherwise.
@@ -47,9 +46,10 @@ func main() {
 	case *check != "":
 		err = ask(ctx, *check)
 	case inSandbox[flag.Arg(0)].do != nil:
-		err = work(ctx, flag.Arg(0), sandbox.LastWords)
+		err = work(ctx, flag.Arg(0), health.TerminationLog)
 	default:
 		err = serve(ctx, *path, log)
+		health.LastWords(health.TerminationLog, "writ-spoke", err)
 	}
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -42,7 +42,7 @@ var scenarios = []struct {
 	{"a spoke is killed in the middle", killSpoke, 8 * time.Minute},
 	{"a partition longer than an identity lives", partition, 8 * time.Minute},
 	{"the authority is rotated under traffic", rotate, 6 * time.Minute},
-	{"a cluster is revoked, and another takes its name", revoke, 6 * time.Minute},
+	{"a cluster is revoked, and another takes its name", revoke, 12 * time.Minute},
 	{"hub and spokes are upgraded under traffic", upgrade, 8 * time.Minute},
 	{"the audit log verifies", audit, 2 * time.Minute},
 	{"uninstalling leaves nothing behind", uninstall, 5 * time.Minute},

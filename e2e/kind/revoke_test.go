@@ -3,6 +3,9 @@ package kind
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -39,14 +42,45 @@ func revoke(s *scene) {
 
 	_, err = s.WritAs(s.ctx, operator, "cluster", "remove", stage.West, "--yes")
 	require.NoError(s, err)
-	require.NoError(s, s.Uninstall(s.ctx, stage.West))
-	require.NoError(s, s.Purge(s.ctx, stage.West))
+	s.empty(stage.West)
+	s.cannotJoin(stage.West)
 	require.NoError(s, s.InstallSpoke(s.ctx, stage.West))
 	west, err = newWorker(s.ctx, s.Stage, stage.West, "anew")
 	require.NoError(s, err)
 	require.NoError(s, s.once(west))
 	require.NoError(s, west.remove(s.ctx))
 	require.NoError(s, east.remove(s.ctx))
+}
+
+// cannotJoin installs spokes whose join files are good for nothing. Each pod ends, and its termination message says why in one line.
+func (s *scene) cannotJoin(cluster string) {
+	s.Helper()
+	used, err := os.ReadFile(s.JoinFile(cluster))
+	require.NoError(s, err)
+	nobody := strings.ReplaceAll(string(used), ":30443", ":30999")
+	require.NotEqual(s, string(used), nobody)
+	for says, join := range map[string]string{
+		"the hub refused: TokenWrong: cluster and token do not belong together": string(used),
+		":30999 was not reached in 2m0s: ":                                      nobody,
+	} {
+		file := filepath.Join(s.TempDir(), "join.yaml")
+		require.NoError(s, os.WriteFile(file, []byte(join), 0o600))
+		began := time.Now()
+		require.NoError(s, s.StartSpoke(s.ctx, cluster, file))
+		words, err := s.LastWords(s.ctx, cluster)
+		require.NoError(s, err)
+		say(began, "a spoke that cannot join ended: %s", words)
+		require.Contains(s, words, says)
+		require.Equal(s, 1, strings.Count(words, "\n"), "it is one line")
+		s.empty(cluster)
+	}
+}
+
+// empty takes a spoke away, and what it leaves.
+func (s *scene) empty(cluster string) {
+	s.Helper()
+	require.NoError(s, s.Uninstall(s.ctx, cluster))
+	require.NoError(s, s.Purge(s.ctx, cluster))
 }
 
 // staysOut sees that a cluster is not connected, and does not come back within ten seconds: a spoke tries again several times in that.

@@ -27,9 +27,6 @@ import (
 // MaxMessage bounds what a pod can say, in bytes: the kubelet keeps no more of a termination message.
 const MaxMessage = 4096
 
-// LastWords is where the kubelet reads what a pod has to say when it ends.
-const LastWords = "/dev/termination-log"
-
 // Parts are what a sandbox is made of.
 type Parts struct {
 	Cluster *rest.Config // the spoke's own identity: it makes the Jobs, and reads their pods

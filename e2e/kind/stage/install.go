@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,10 +99,28 @@ func (s *Stage) InstallHub(ctx context.Context) error {
 // InstallSpoke registers a cluster, and installs the spoke with its chart. It returns once the hub sees it connected.
 func (s *Stage) InstallSpoke(ctx context.Context, name string) error {
 	began, hub, c := time.Now(), s.Clusters[Hub], s.Clusters[name]
-	join := s.file(name + ".join")
+	join := s.JoinFile(name)
 	if _, err := s.WritAs(ctx, hub.Kubeconfig, "cluster", "register", name, "--workload", c.Kubeconfig, "--print", "-f", join); err != nil {
 		return err
 	}
+	if err := s.StartSpoke(ctx, name, join, "--wait", "--timeout", startWithin); err != nil {
+		return err
+	}
+	if name == East {
+		if err := s.SetUpVault(ctx, name); err != nil {
+			return err
+		}
+	}
+	if err := s.Connected(ctx, name, began, time.Minute); err != nil {
+		return err
+	}
+	s.Step(began, "cluster %s registered, its spoke connected", name)
+	return nil
+}
+
+// StartSpoke installs the spoke with its chart and a join file.
+func (s *Stage) StartSpoke(ctx context.Context, name, join string, flags ...string) error {
+	c := s.Clusters[name]
 	if err := apply.YAML(ctx, c.Config, s.object("shop.yaml")); err != nil {
 		return err
 	}
@@ -116,20 +135,29 @@ func (s *Stage) InstallSpoke(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Helm(ctx, c, "install", releaseSpoke, filepath.Join(s.Charts, releaseSpoke), "-f", values, "--set", "image.tag="+s.Tag, "--wait", "--timeout", startWithin)
-	if err != nil {
-		return err
-	}
-	if name == East {
-		if err := s.SetUpVault(ctx, name); err != nil {
+	_, err = s.Helm(ctx, c, append([]string{"install", releaseSpoke, filepath.Join(s.Charts, releaseSpoke), "-f", values, "--set", "image.tag=" + s.Tag}, flags...)...)
+	return err
+}
+
+// JoinFile is what the spoke of a cluster joins with.
+func (s *Stage) JoinFile(name string) string { return s.file(name + ".join") }
+
+// LastWords waits for the termination message of a cluster's spoke.
+func (s *Stage) LastWords(ctx context.Context, name string) (words string, err error) {
+	err = Await(ctx, "the spoke of "+name+" to end", 5*time.Minute, func(ctx context.Context) error {
+		var pod corev1.Pod
+		if err := s.Clusters[name].Client.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: releaseSpoke + "-0"}, &pod); err != nil {
 			return err
 		}
-	}
-	if err := s.Connected(ctx, name, began, time.Minute); err != nil {
-		return err
-	}
-	s.Step(began, "cluster %s registered, its spoke connected", name)
-	return nil
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.LastTerminationState.Terminated != nil {
+				words = status.LastTerminationState.Terminated.Message
+				return nil
+			}
+		}
+		return errors.New("it has not ended yet")
+	})
+	return words, err
 }
 
 // ApproverKey is the file of the key with which an approver of tier high signs.
