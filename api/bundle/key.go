@@ -18,9 +18,12 @@ import (
 type Key struct {
 	id       string
 	public   ed25519.PublicKey
-	private  ed25519.PrivateKey
-	hardware ssh.PublicKey // instead of public
+	sign     func(ctx context.Context, data []byte) ([]byte, error) // nil where only the public half is known
+	hardware ssh.PublicKey                                          // instead of public
 }
+
+// ErrAway is wrapped where somebody else holds the private half and cannot be asked now: nothing was signed, ask again.
+var ErrAway = errors.New("the key is away")
 
 // errNoPrivate is what Sign returns where only the public half is known.
 var errNoPrivate = errors.New("this key only verifies")
@@ -31,8 +34,32 @@ func NewSigner(id string, private ed25519.PrivateKey) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	key.private = private
+	key.sign = func(_ context.Context, data []byte) ([]byte, error) { return ed25519.Sign(private, data), nil }
 	return key, nil
+}
+
+// NewRemoteSigner makes a signing key whose private half somebody else holds, who is asked for each signature: an Ed25519 signature over
+// the data itself. What he answers is verified, so that nothing else leaves Sign.
+func NewRemoteSigner(id string, public ed25519.PublicKey, ask func(ctx context.Context, data []byte) ([]byte, error)) (*Key, error) {
+	key, err := NewVerifier(id, public)
+	if err != nil {
+		return nil, err
+	}
+	key.sign = func(ctx context.Context, data []byte) ([]byte, error) {
+		sig, err := ask(ctx, data)
+		if err != nil {
+			return nil, err
+		}
+		return sig, key.Verify(ctx, data, sig)
+	}
+	return key, nil
+}
+
+// Named is the same key under another ID.
+func (k *Key) Named(id string) *Key {
+	named := *k
+	named.id = id
+	return &named
 }
 
 // NewVerifier makes a key that verifies; any other kind of key than Ed25519 is refused.
@@ -53,11 +80,11 @@ func NewVerifier(id string, public crypto.PublicKey) (*Key, error) {
 }
 
 // Sign implements dsse.Signer.
-func (k *Key) Sign(_ context.Context, data []byte) ([]byte, error) {
-	if k.private == nil {
+func (k *Key) Sign(ctx context.Context, data []byte) ([]byte, error) {
+	if k.sign == nil {
 		return nil, errNoPrivate
 	}
-	return ed25519.Sign(k.private, data), nil
+	return k.sign(ctx, data)
 }
 
 // Verify implements dsse.Verifier.

@@ -142,7 +142,11 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 
 	projector, undoer, policies, templates := intake.NewProjector(decisions{records}, log), intake.NewUndoer(), intake.NewPolicies(log), intake.NewTemplates(log)
 	spokes := &lateInspector{}
-	turning, err := rotation.Open(ctx, rotation.Parts{Store: records, Fleet: followers{enrolment, spokes}, KeyFile: c.GatewayKey, CA: ca, Source: source,
+	keys, err := c.gatewayKeys(source)
+	if err != nil {
+		return nil, err
+	}
+	turning, err := rotation.Open(ctx, rotation.Parts{Store: records, Fleet: followers{enrolment, spokes}, Keys: keys, CA: ca, Source: source,
 		Log: log, Now: now}, rootJSON)
 	if err != nil {
 		return nil, err

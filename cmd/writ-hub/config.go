@@ -27,10 +27,14 @@ type config struct {
 	// Listen is where spokes are served; Advertise is how they reach it.
 	Listen    listeners `json:"listen"`
 	Advertise addresses `json:"advertise"`
-	// TrustRoot is the file root.json; GatewayKey the private key of its role gateway.
-	TrustRoot  string `json:"trustRoot"`
-	GatewayKey string `json:"gatewayKey"`
-	Limits     limits `json:"limits,omitempty"`
+	// TrustRoot is the file root.json.
+	TrustRoot string `json:"trustRoot"`
+	// GatewayKey is the file with the private key of its role gateway. Or GatewayTransit is that key in Vault's Transit engine,
+	// MOUNT/NAME: Vault signs, and the key never leaves it.
+	GatewayKey     string      `json:"gatewayKey,omitempty"`
+	GatewayTransit string      `json:"gatewayTransit,omitempty"`
+	Vault          vaultConfig `json:"vault,omitzero"`
+	Limits         limits      `json:"limits,omitempty"`
 	// SVIDLife is how long the identity of a spoke lives, as "1h"; it is renewed at half of it. From 2 minutes to 24 hours.
 	SVIDLife metav1.Duration `json:"svidLife,omitzero"`
 	// Reasoners propose actions, each with the identity of its agent class.
@@ -104,11 +108,14 @@ func readConfig(path string) (config, error) {
 	if err := c.Approvals.check(); err != nil {
 		return c, fmt.Errorf("%s: approvals: %w", path, err)
 	}
-	for field, value := range map[string]string{"trustDomain": c.TrustDomain, "trustRoot": c.TrustRoot, "gatewayKey": c.GatewayKey,
+	for field, value := range map[string]string{"trustDomain": c.TrustDomain, "trustRoot": c.TrustRoot,
 		"advertise.enrol": c.Advertise.Enrol, "advertise.connect": c.Advertise.Connect} {
 		if value == "" {
 			return c, fmt.Errorf("%s: %s is not set", path, field)
 		}
+	}
+	if err := c.checkGateway(); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	if (c.Listen.Admission == "") != (c.Advertise.Admission == "") {
 		return c, fmt.Errorf("%s: listen.admission and advertise.admission go together", path)

@@ -14,21 +14,22 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// ahead is how long before its end the spoke's own Vault token is replaced. What a token has leased ends with it.
+// ahead is how long before its end the session's Vault token is replaced. What a token has leased ends with it.
 const ahead = 2 * time.Minute
 
-// session is the spoke's standing with Vault: a token that is replaced before it ends, and when Vault no longer takes it.
+// session is a spoke's standing with Vault, or the hub's: a token that is replaced before it ends, and when Vault no longer takes it.
 type session struct {
-	client  *api.Client // for work; holds the token
-	door    *api.Client // for logging in: each time by a new connection, which shows the SVID as it is then
-	cluster string
+	client *api.Client // for work; holds the token
+	door   *api.Client // for logging in: each time by a new connection, which shows the SVID as it is then
+	name   string      // of the login
+	who    string      // for people
 
 	mu    sync.Mutex // guards token and until; one login at a time
 	token string     // empty where there is none
 	until time.Time  // its end
 }
 
-func newSession(o Options) (*session, error) {
+func newSession(o Options, name, who string) (*session, error) {
 	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func newSession(o Options) (*session, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no certificate", o.CAFile)
 	}
-	s := &session{cluster: o.Cluster}
+	s := &session{name: name, who: who}
 	if s.client, err = newClient(o, pool, false); err != nil {
 		return nil, err
 	}
@@ -108,9 +109,9 @@ func (s *session) login(ctx context.Context, need time.Duration) (string, error)
 	if s.token != "" && time.Until(s.until) > need+ahead {
 		return s.token, nil
 	}
-	secret, err := s.door.Logical().WriteWithContext(ctx, "auth/cert/login", map[string]any{"name": loginName(s.cluster)})
+	secret, err := s.door.Logical().WriteWithContext(ctx, "auth/cert/login", map[string]any{"name": s.name})
 	if err != nil {
-		return "", explain("logging in as cluster "+s.cluster, err)
+		return "", explain("logging in as "+s.who, err)
 	}
 	if secret == nil || secret.Auth == nil {
 		return "", errors.New("vault: the login's answer holds no token")

@@ -11,6 +11,8 @@
 // The engine bounds the pace: it calls a cluster's API server by client-go's default of five calls a second to an API group, so
 // that a mount issues 1.25 credentials a second once a burst of two is spent. And the API server's escalation check of the
 // binding takes 100 ms, as measured, because Vault's account may not bind what it has not.
+//
+// The package also signs as the gateway, by a key of Vault's Transit engine (Gateway): there the hub logs in by its own SVID.
 package vault
 
 import (
@@ -54,7 +56,7 @@ func Mount(cluster string) string { return "kubernetes-" + cluster }
 // New makes an issuer. Vault is not called until the first Issue.
 func New(o Options) (*Issuer, error) {
 	if o.Stock {
-		s, err := newSession(o)
+		s, err := newSession(o, loginName(o.Cluster), "cluster "+o.Cluster)
 		if err != nil {
 			return nil, fmt.Errorf("vault: %w", err)
 		}

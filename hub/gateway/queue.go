@@ -75,10 +75,6 @@ func (g *Gateway) Head(ctx context.Context, cluster string, holds bool) ([]byte,
 	if holds {
 		freezes = g.Frozen(cluster)
 	}
-	signer, err := g.Signers.SignerFor(cluster)
-	if err != nil {
-		return nil, err
-	}
-	return bundle.Seal(ctx, bundle.HeadType, bundle.Head{Audience: enrolled.Audience, Epoch: h.Epoch, Sequence: h.Sequence,
-		Digest: h.Digest, At: g.now().UTC().Truncate(time.Millisecond), Freezes: freezes}, signer)
+	return g.seal(ctx, cluster, bundle.HeadType, bundle.Head{Audience: enrolled.Audience, Epoch: h.Epoch, Sequence: h.Sequence,
+		Digest: h.Digest, At: g.now().UTC().Truncate(time.Millisecond), Freezes: freezes})
 }

@@ -26,8 +26,11 @@ func (g *Gateway) rehearse(ctx context.Context, r *Record, now time.Time) (outco
 	asked := r.Rehearsal
 	if asked == nil || now.After(asked.Expires) {
 		next, no, err := g.signRehearsal(ctx, r, now)
-		if no != nil || err != nil {
-			return refuseOr(no, err)
+		if err != nil {
+			return unsigned(err, now)
+		}
+		if no != nil {
+			return refuse(no), nil
 		}
 		out := waiting(now, "cluster %s rehearses it", r.Request.Cluster) // once it is on disk: its answer is held against that
 		out.learn = func(r *Record) { r.Rehearsal = next }
@@ -100,11 +103,7 @@ func (g *Gateway) signRehearsal(ctx context.Context, r *Record, now time.Time) (
 		OrderID: o.ID, Action: o.Action, Target: o.Target, Parameters: o.Parameters, Observed: o.Observed, Tier: o.Tier,
 		DeadlineSeconds: o.DeadlineSeconds, Rules: o.Rules, RequestID: o.RequestID, PolicyDigest: o.PolicyDigest, Traceparent: r.Trace, Template: o.Template}
 	asked.Expires = rehearsal.Expires
-	signer, err := g.Signers.SignerFor(r.Request.Cluster)
-	if err != nil {
-		return nil, nil, err
-	}
-	asked.Envelope, err = bundle.Seal(ctx, bundle.RehearsalType, rehearsal, signer)
+	asked.Envelope, err = g.seal(ctx, r.Request.Cluster, bundle.RehearsalType, rehearsal)
 	asked.Digest = bundle.Digest(asked.Envelope)
 	return asked, nil, err
 }

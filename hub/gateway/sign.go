@@ -65,9 +65,9 @@ func (g *Gateway) sign(ctx context.Context, r *Record, now time.Time) (outcome, 
 		return waiting(now.Add(askAgain), "%s", waits), nil
 	}
 	lock := g.signingLock(r.Request.Cluster)
+	lock.Lock() // first: whoever freezes waits for one signature of a cluster, and not for those that wait for it
 	g.signers.RLock()
-	lock.Lock()
-	leave := func() { lock.Unlock(); g.signers.RUnlock() }
+	leave := func() { g.signers.RUnlock(); lock.Unlock() }
 	if no := g.stopped.Load().judge(r, now); no != nil { // whoever freezes waits for those who were let in before
 		leave()
 		return refuse(no), nil
@@ -97,13 +97,9 @@ func (g *Gateway) signNext(ctx context.Context, r *Record, epoch uint64) (outcom
 		NotBefore: now, Expires: now.Add(bundle.MaxBundleLife),
 		Traceparent: r.Trace, Order: r.OrderEnvelope,
 	}
-	signer, err := g.Signers.SignerFor(r.Request.Cluster)
+	envelope, err := g.seal(ctx, r.Request.Cluster, bundle.BundleType, b)
 	if err != nil {
-		return outcome{}, err
-	}
-	envelope, err := bundle.Seal(ctx, bundle.BundleType, b, signer)
-	if err != nil {
-		return outcome{}, err
+		return unsigned(err, now)
 	}
 	signed := Dispatched{ID: b.ID, Epoch: b.Epoch, Sequence: b.Sequence, Digest: bundle.Digest(envelope),
 		Expires: b.Expires, Envelope: envelope}
@@ -116,6 +112,23 @@ func (g *Gateway) signNext(ctx context.Context, r *Record, epoch uint64) (outcom
 	}
 	out.then = func() { g.notify(r.Request.Cluster) }
 	return out, nil
+}
+
+// seal signs for a cluster with the gateway's key.
+func (g *Gateway) seal(ctx context.Context, cluster, payloadType string, payload any) ([]byte, error) {
+	signer, err := g.Signers.SignerFor(cluster)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Seal(ctx, payloadType, payload, signer)
+}
+
+// unsigned is for what could not be signed: where the key is away, the request says so and is taken up again.
+func unsigned(err error, now time.Time) (outcome, error) {
+	if errors.Is(err, bundle.ErrAway) {
+		return waiting(now.Add(askAgain), "not signed, trying again: %s", refusal.OneLine(err.Error())), nil
+	}
+	return outcome{}, err
 }
 
 func (g *Gateway) signingLock(cluster string) *sync.Mutex {

@@ -2,12 +2,14 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
@@ -83,6 +85,10 @@ func (l *Link) sendHead(ctx context.Context, stream writv1.Spokes_ConnectServer,
 		return err
 	}
 	envelope, err := l.Heads.Head(ctx, c.Name, s.capability >= capability.Freezes)
+	if errors.Is(err, bundle.ErrAway) { // the stream is good for all else; the next heartbeat tries again
+		l.Log.WarnContext(ctx, "a head is not signed", "cluster", c.Name, "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("sign the head of cluster %s: %w", c.Name, err)
 	}

@@ -3,15 +3,12 @@ package rotation
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
-	"github.com/writ-dev/writ/api/trustfile"
 	"github.com/writ-dev/writ/hub/store"
 )
 
@@ -90,7 +87,7 @@ func (r *Rotation) Publish(ctx context.Context, chain [][]byte) (version int64, 
 	if len(chain) == 0 {
 		return root.Version(), nil
 	}
-	if err := r.readKeys(); err != nil {
+	if err := r.readKeys(ctx); err != nil {
 		return 0, err
 	}
 	var steps []*trust.Root
@@ -125,41 +122,6 @@ func (r *Rotation) known(raw []byte) bool {
 		}
 	}
 	return false
-}
-
-// readKeys reads the gateway's private keys. Where the file cannot be read, those that were read before stay.
-func (r *Rotation) readKeys() error {
-	keys, err := trustfile.LoadKeys(r.KeyFile)
-	if err != nil {
-		return fmt.Errorf("the gateway's key: %w", err)
-	}
-	before := r.keys.Load()
-	same := func(a, b ed25519.PrivateKey) bool { return a.Equal(b) }
-	if before == nil || !slices.EqualFunc(*before, keys, same) {
-		r.keys.Store(&keys)
-		if before != nil {
-			r.Log.Info("the gateway's keys have changed", "keys", len(keys))
-		}
-	}
-	return nil
-}
-
-// keyOf is the gateway's key that a trust root names.
-func (r *Rotation) keyOf(root *trust.Root) (bundle.Signer, error) {
-	listed, err := root.Keys(trust.RoleGateway)
-	if err != nil {
-		return nil, err
-	}
-	for _, private := range *r.keys.Load() {
-		for _, key := range listed {
-			if private.Public().(ed25519.PublicKey).Equal(key.Public()) {
-				id, _ := key.KeyID()
-				return bundle.NewSigner(id, private)
-			}
-		}
-	}
-	return nil, fmt.Errorf("%s holds no key of the role gateway in version %d of the trust root: put it there first, beside the one that is there (writ trust rotate-gateway says how)",
-		r.KeyFile, root.Version())
 }
 
 // SignerFor implements gateway.Signers: a spoke that has not taken the present trust root yet is signed for with the key that it

@@ -8,7 +8,6 @@ package rotation
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 	"github.com/writ-dev/writ/hub/store"
@@ -43,11 +43,11 @@ type Fleet interface {
 
 // Parts are what a rotation is made of.
 type Parts struct {
-	Store   store.Store
-	Fleet   Fleet
-	KeyFile string // the gateway's private keys; it is read again when it changes
-	CA      *identity.CA
-	Source  *identity.Source // the hub's own identity, which follows the CA
+	Store  store.Store
+	Fleet  Fleet
+	Keys   Keys // the gateway's; they are read again as long as it runs
+	CA     *identity.CA
+	Source *identity.Source // the hub's own identity, which follows the CA
 	// Advertise tells whoever is yet to join what is trusted now. It is asked again until it returns nil; nil tells nobody.
 	Advertise func(ctx context.Context) error
 	Log       *slog.Logger
@@ -58,7 +58,8 @@ type Parts struct {
 type Rotation struct {
 	Parts
 	root     *trust.Live
-	keys     atomic.Pointer[[]ed25519.PrivateKey]
+	keys     atomic.Pointer[[]*bundle.Key]
+	readAt   time.Time   // when Run last read them
 	stale    atomic.Bool // Advertise is to be asked
 	turn     sync.Mutex  // held by the one who changes what is trusted
 	mu       sync.Mutex  // guards the maps below
@@ -81,10 +82,7 @@ func Open(ctx context.Context, parts Parts, pinned []byte) (*Rotation, error) {
 	if err := r.openRoot(ctx, pinned); err != nil {
 		return nil, err
 	}
-	if err := r.readKeys(); err != nil {
-		return nil, err
-	}
-	if _, err := r.keyOf(r.root.Present()); err != nil {
+	if err := r.openKeys(ctx); err != nil {
 		return nil, err
 	}
 	err := r.each(ctx, holdingPrefix, func(name string, value []byte) error {
@@ -101,7 +99,7 @@ func Open(ctx context.Context, parts Parts, pinned []byte) (*Rotation, error) {
 // look is how often the key file and the stage of the CA are looked at.
 const look = time.Second
 
-// Run follows the key file, and moves the rotation of the CA on, until the context ends.
+// Run follows the gateway's keys, and moves the rotation of the CA on, until the context ends.
 func (r *Rotation) Run(ctx context.Context) error {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
@@ -111,9 +109,7 @@ func (r *Rotation) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := r.readKeys(); err != nil {
-			r.Log.ErrorContext(ctx, "the gateway goes on with the keys it has", "error", err)
-		}
+		r.followKeys(ctx)
 		if err := r.moveCA(ctx); err != nil && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "the CA's rotation stands still, will try again", "error", err)
 		}

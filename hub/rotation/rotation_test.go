@@ -48,7 +48,7 @@ func newScene(t *testing.T, clusters ...string) *scene {
 	require.NoError(t, err)
 	svid, authorities, err := identity.RenewHub(ca, time.Now)(t.Context())
 	require.NoError(t, err)
-	s.parts = Parts{Store: records, Fleet: s, KeyFile: filepath.Join(t.TempDir(), "gateway.key"), CA: ca, Source: identity.NewSource(svid, authorities),
+	s.parts = Parts{Store: records, Fleet: s, Keys: KeyFile(filepath.Join(t.TempDir(), "gateway.key")), CA: ca, Source: identity.NewSource(svid, authorities),
 		Log: quiet, Now: func() time.Time { return s.now }}
 	s.keys(s.f.GatewayKey)
 	s.r = s.open(s.f.Root.Bytes())
@@ -68,7 +68,7 @@ func (s *scene) keys(keys ...ed25519.PrivateKey) {
 		require.NoError(s.t, err)
 		raw = append(raw, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
 	}
-	require.NoError(s.t, os.WriteFile(s.parts.KeyFile, raw, 0o600))
+	require.NoError(s.t, os.WriteFile(s.parts.Keys.String(), raw, 0o600))
 }
 
 // says is what a spoke says that it trusts.
@@ -124,10 +124,10 @@ func TestTheGatewaysKeyChanges(t *testing.T) {
 	s.signs("east", next)
 	s.signs("west", s.f.GatewayKey)
 	s.keys(next) // the old key is gone: whoever is behind is told before anything else
-	require.NoError(t, s.r.readKeys())
+	require.NoError(t, s.r.readKeys(t.Context()))
 	s.signs("west", next)
 	s.keys()
-	require.Error(t, s.r.readKeys())
+	require.Error(t, s.r.readKeys(t.Context()))
 	s.signs("west", next)
 }
 
