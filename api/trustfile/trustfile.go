@@ -28,7 +28,7 @@ const (
 // Life is how long a trust root made by Init is good for.
 const Life = 365 * 24 * time.Hour
 
-const keyBlock = "PRIVATE KEY"
+const keyBlock, publicBlock = "PRIVATE KEY", "PUBLIC KEY"
 
 // rootKeys is how many root keys Init makes; two of them must sign.
 const rootKeys, rootThreshold = 3, 2
@@ -43,9 +43,9 @@ type Approvers struct {
 }
 
 // Init makes a trust root: three root keys of which two must sign, one gateway key, and root.json, version 1, which names the
-// approvers. The root keys are for taking away; only gateway.key and root.json belong on the hub. Where any of the files exists,
-// none is written.
-func Init(dir string, approvers Approvers, now time.Time) error {
+// approvers. The root keys are for taking away; only gateway.key and root.json belong on the hub. Where the gateway's key is
+// elsewhere, gateway is its public half, and no gateway.key is made; else it is nil. Where any of the files exists, none is written.
+func Init(dir string, approvers Approvers, gateway ed25519.PublicKey, now time.Time) error {
 	names := []string{RootFile, GatewayFile}
 	for n := range rootKeys {
 		names = append(names, RootKeyFile(n+1))
@@ -69,11 +69,14 @@ func Init(dir string, approvers Approvers, now time.Time) error {
 		signers = append(signers, key)
 		draft.Keys[trust.RoleRoot] = append(draft.Keys[trust.RoleRoot], key.Public().(ed25519.PublicKey))
 	}
-	gateway, err := writeKey(filepath.Join(dir, GatewayFile))
-	if err != nil {
-		return err
+	if gateway == nil {
+		key, err := writeKey(filepath.Join(dir, GatewayFile))
+		if err != nil {
+			return err
+		}
+		gateway = key.Public().(ed25519.PublicKey)
 	}
-	draft.Keys[trust.RoleGateway] = []ed25519.PublicKey{gateway.Public().(ed25519.PublicKey)}
+	draft.Keys[trust.RoleGateway] = []ed25519.PublicKey{gateway}
 	raw, err := trust.Sign(draft, signers[:rootThreshold]...)
 	if err != nil {
 		return err
@@ -131,6 +134,36 @@ func LoadKeys(path string) ([]ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("%s holds no %s block", path, keyBlock)
 	}
 	return keys, nil
+}
+
+// ReadPublic reads one public key, as RFC 7468 has it.
+func ReadPublic(path string) (ed25519.PublicKey, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(raw)
+	if block == nil || block.Type != publicBlock || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, fmt.Errorf("%s holds no %s block, or something beside it", path, publicBlock)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	public, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%s holds a %T, wanted Ed25519", path, parsed)
+	}
+	return public, nil
+}
+
+// WritePublic writes a public key to a file that must not exist.
+func WritePublic(path string, public ed25519.PublicKey) error {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return err
+	}
+	return create(path, pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}), 0o644)
 }
 
 func writeKey(path string) (ed25519.PrivateKey, error) {

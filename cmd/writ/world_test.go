@@ -103,7 +103,7 @@ func prepared(t *testing.T) *hub {
 	td := spiffeid.RequireTrustDomainFromString("test.writ.dev")
 	ca, err := identity.LoadCA(filepath.Join(dir, "ca"), td, time.Now())
 	require.NoError(t, err)
-	require.NoError(t, trustfile.Init(filepath.Join(dir, "trust"), trustfile.Approvers{}, time.Now()))
+	require.NoError(t, trustfile.Init(filepath.Join(dir, "trust"), trustfile.Approvers{}, nil, time.Now()))
 	root, err := os.ReadFile(filepath.Join(dir, "trust", trustfile.RootFile))
 	require.NoError(t, err)
 	require.NoError(t, intake.Publish(t.Context(), c.RESTConfig(), intake.Joining{Enrol: "127.0.0.1:7443", Connect: "127.0.0.1:7444",

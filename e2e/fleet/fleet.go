@@ -51,6 +51,8 @@ type Options struct {
 	Bare bool
 	// Vault has Vault issue the credentials; else the spokes' own API servers do.
 	Vault bool
+	// Transit has Vault sign as the gateway; else the hub has the key in a file.
+	Transit bool
 	// Fsync has etcd sync as in production, for benchmarks.
 	Fsync bool
 	// Hub and Spoke are variables for the environment of the programs, such as where to export traces.
@@ -109,6 +111,11 @@ func Start(ctx context.Context, o Options) (f *Fleet, err error) {
 		return f, err
 	}
 	o.Step(from, "hub runs, its audit log begins")
+	if f.Transit {
+		if _, err := f.WritVault(ctx, "vault", "gateway"); err != nil {
+			return f, err
+		}
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, name := range o.Clusters {
 		group.Go(func() error { return f.join(groupCtx, name) })
@@ -144,7 +151,7 @@ func (f *Fleet) startWorld(ctx context.Context) error {
 	for _, name := range f.Options.Clusters {
 		start(name, cluster.Options{Workloads: !f.Bare, APIServerArgs: audited(name)}, func(c *cluster.Cluster) { f.Clusters[name] = c })
 	}
-	if f.Options.Vault {
+	if f.Options.Vault || f.Transit {
 		group.Go(func() (err error) {
 			server, err := vault.Start(ctx, vault.Options{Dir: filepath.Join(f.Dir, "vault"), Progress: f.Progress})
 			mu.Lock()

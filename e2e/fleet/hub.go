@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,11 @@ func (f *Fleet) configureHub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Writ(ctx, append([]string{"trust", "init", "--dir", f.file("trust")}, approvers...)...); err != nil {
+	key, flags, err := f.gatewayKey(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Writ(ctx, slices.Concat([]string{"trust", "init", "--dir", f.file("trust")}, approvers, flags)...); err != nil {
 		return err
 	}
 	hub, err := f.Hub.KubeconfigForServiceAccount(ctx, "writ-system", hubName, 24*time.Hour)
@@ -74,14 +79,25 @@ kubeconfig: %s
 listen: {enrol: %q, connect: %q, admission: %q, health: %q}
 advertise: {enrol: %q, connect: %q, admission: %q}
 trustRoot: %s
-gatewayKey: %s
+%s
 limits: {perMinute: %d, queuePerCluster: %d}
 reasoners:
   - agentClass: %s
     playbooks: %s
-`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, admission, health, f.enrol, f.connect, admission, f.file("trust", "root.json"), f.file("trust", "gateway.key"),
+`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, admission, health, f.enrol, f.connect, admission, f.file("trust", "root.json"), key,
 		f.PerMinute, f.Queue, AgentClass, f.file("playbooks"))
 	return os.WriteFile(f.file("hub.yaml"), []byte(config), 0o600)
+}
+
+// gatewayKey is where the hub has the gateway's key, and what the trust root is made with.
+func (f *Fleet) gatewayKey(ctx context.Context) (config string, flags []string, err error) {
+	if !f.Transit {
+		return "gatewayKey: " + f.file("trust", "gateway.key"), nil, nil
+	}
+	public := f.file("gateway.pem")
+	_, err = f.WritVault(ctx, "vault", "gateway-key", public)
+	return fmt.Sprintf("gatewayTransit: transit/writ-gateway\nvault: {address: %q, caFile: %q}", f.Vault.Address(), f.Vault.CACert()),
+		[]string{"--gateway-public", public}, err
 }
 
 // healthFor chooses where a program of ours answers for its health.
@@ -140,9 +156,20 @@ func (f *Fleet) Writ(ctx context.Context, args ...string) (string, error) {
 
 // WritAs runs the CLI with a kubeconfig.
 func (f *Fleet) WritAs(ctx context.Context, kubeconfig string, args ...string) (string, error) {
-	out, err := f.writ(ctx, kubeconfig, args...).CombinedOutput()
+	return output(f.writ(ctx, kubeconfig, args...))
+}
+
+// WritVault runs the CLI as the administrator of Vault too.
+func (f *Fleet) WritVault(ctx context.Context, args ...string) (string, error) {
+	command := f.writ(ctx, f.Hub.Kubeconfig(), args...)
+	command.Env = append(command.Env, "VAULT_ADDR="+f.Vault.Address(), "VAULT_CACERT="+f.Vault.CACert(), "VAULT_TOKEN="+f.Vault.RootToken())
+	return output(command)
+}
+
+func output(command *exec.Cmd) (string, error) {
+	out, err := command.CombinedOutput()
 	if err != nil {
-		return string(out), fmt.Errorf("writ %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+		return string(out), fmt.Errorf("writ %s: %w: %s", strings.Join(command.Args[1:], " "), err, strings.TrimSpace(string(out)))
 	}
 	return string(out), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,7 +39,7 @@ func (f *Fleet) join(ctx context.Context, name string) error {
 	if err := apply.YAML(ctx, c.RESTConfig(), []byte(workloadManifests)); err != nil {
 		return err
 	}
-	manifests, err := deployspoke.Manifests(deployspoke.Options{Namespaces: []string{Namespace}, Actions: Actions, Vault: f.Vault != nil})
+	manifests, err := deployspoke.Manifests(deployspoke.Options{Namespaces: []string{Namespace}, Actions: Actions, Vault: f.Options.Vault})
 	if err != nil {
 		return err
 	}
@@ -71,8 +70,8 @@ func (f *Fleet) Configure(ctx context.Context, name string) error {
 		return err
 	}
 	credentials := "credentials: tokenrequest\n"
-	if f.Vault != nil {
-		if err := f.setUpVault(ctx, name); err != nil {
+	if f.Options.Vault {
+		if _, err := f.WritVault(ctx, "vault", "setup", name, "--workload", c.Kubeconfig()); err != nil {
 			return err
 		}
 		credentials = fmt.Sprintf("credentials: vault\nvault: {address: %q, caFile: %q}\n", f.Vault.Address(), f.Vault.CACert())
@@ -99,16 +98,6 @@ func (f *Fleet) GiveAccountToken(ctx context.Context, name string) error {
 		return err
 	}
 	return os.WriteFile(f.file(name+".token"), []byte(token), 0o600)
-}
-
-// setUpVault gives Vault one mount, one policy and one login for a cluster.
-func (f *Fleet) setUpVault(ctx context.Context, name string) error {
-	command := f.writ(ctx, f.Hub.Kubeconfig(), "vault", "setup", name, "--workload", f.Clusters[name].Kubeconfig())
-	command.Env = append(command.Env, "VAULT_ADDR="+f.Vault.Address(), "VAULT_CACERT="+f.Vault.CACert(), "VAULT_TOKEN="+f.Vault.RootToken())
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("writ vault setup %s: %w: %s", name, err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }
 
 func spokeName(cluster string) string { return "writ-spoke-" + cluster }

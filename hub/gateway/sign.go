@@ -73,9 +73,9 @@ func (g *Gateway) sign(ctx context.Context, r *Record, now time.Time) (outcome, 
 		return refuse(no), nil
 	}
 	out, err := g.signNext(ctx, r, enrolled.Epoch)
-	if err != nil {
+	if err != nil || out.result != Passed {
 		leave()
-		return outcome{}, err
+		return out, err
 	}
 	out.done = leave // once the sequence is on disk
 	return out, nil

@@ -18,7 +18,7 @@ type Keys interface {
 	// Read returns the keys that can sign now, the newest first. An error wraps bundle.ErrAway where asking again may help; any
 	// other says that these keys are not to be used.
 	Read(ctx context.Context) ([]*bundle.Key, error)
-	// Every is how often to read.
+	// Every is how often to read, once that was possible.
 	Every() time.Duration
 	// String is the place, for people.
 	String() string
@@ -70,6 +70,7 @@ func (r *Rotation) openKeys(ctx context.Context) error {
 	err := r.readKeys(ctx)
 	if errors.Is(err, bundle.ErrAway) {
 		r.Log.ErrorContext(ctx, "the gateway signs nothing yet, will try again", "error", err)
+		r.problem = err.Error()
 		return nil
 	}
 	if err == nil {
@@ -78,14 +79,28 @@ func (r *Rotation) openKeys(ctx context.Context) error {
 	return err
 }
 
-// followKeys reads the gateway's keys again when it is time.
+// followKeys reads the gateway's keys again when it is time, and says once what is wrong with them.
 func (r *Rotation) followKeys(ctx context.Context) {
-	if now := time.Now(); now.Sub(r.readAt) >= r.Keys.Every() {
-		r.readAt = now
-		if err := r.readKeys(ctx); err != nil && ctx.Err() == nil {
-			r.Log.ErrorContext(ctx, "the gateway goes on with the keys it has", "error", err)
-		}
+	now, said := time.Now(), ""
+	if r.keys.Load() != nil && now.Sub(r.readAt) < r.Keys.Every() {
+		return
 	}
+	r.readAt = now
+	err := r.readKeys(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		said = err.Error()
+	}
+	switch before := r.problem; {
+	case said == before:
+	case said == "":
+		r.Log.InfoContext(ctx, "the gateway has its keys again")
+	default:
+		r.Log.ErrorContext(ctx, "the gateway goes on with the keys it has", "error", err)
+	}
+	r.problem = said
 }
 
 // keyOf is the gateway's key that a trust root names.

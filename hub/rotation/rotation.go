@@ -59,6 +59,7 @@ type Rotation struct {
 	Parts
 	root     *trust.Live
 	keys     atomic.Pointer[[]*bundle.Key]
+	problem  string      // with the keys, as it was logged last
 	readAt   time.Time   // when Run last read them
 	stale    atomic.Bool // Advertise is to be asked
 	turn     sync.Mutex  // held by the one who changes what is trusted

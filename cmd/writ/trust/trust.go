@@ -6,6 +6,7 @@ package trust
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -35,7 +36,7 @@ func New(hub *access.Hub) *cobra.Command {
 }
 
 func newInit() *cobra.Command {
-	var dir string
+	var dir, public string
 	var people []string
 	var threshold int
 	command := &cobra.Command{
@@ -43,7 +44,8 @@ func newInit() *cobra.Command {
 		Long: "Make a trust root, good for a year: three root keys of which two must sign, one gateway key, and the approvers who may sign\n" +
 			"orders of tier high. Approvers are named by the user name that the hub's API server knows them by, each with the public half\n" +
 			"of an SSH key of their own (Ed25519, or a hardware key: ssh-keygen -t ed25519-sk or ecdsa-sk). Without approvers, tier high is\n" +
-			"refused.\n\nNothing that exists is overwritten.",
+			"refused.\n\nWhere the gateway's key is in Vault, --gateway-public is its public half, as writ vault gateway-key writes it, and no gateway\n" +
+			"key is made. Nothing that exists is overwritten.",
 		Example: "  writ trust init --dir trust --approver sam=sam.pub --approver kim=kim.pub --approver ana=ana.pub --approvers-threshold 2",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -54,19 +56,28 @@ func newInit() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var gateway ed25519.PublicKey
+			needs := trustfile.RootFile + " and " + trustfile.GatewayFile
+			if public != "" {
+				if gateway, err = trustfile.ReadPublic(public); err != nil {
+					return err
+				}
+				needs = trustfile.RootFile
+			}
 			now := time.Now()
-			if err := trustfile.Init(dir, approvers, now); err != nil {
+			if err := trustfile.Init(dir, approvers, gateway, now); err != nil {
 				return err
 			}
 			fmt.Fprintf(command.OutOrStdout(), "trust root made in %s, good until %s: 3 root keys of which 2 must sign, 1 gateway key, %s\n"+
-				"next: move root-*.key away, each to another person or an offline store; the hub needs %s and %s alone\n",
-				dir, now.Add(trustfile.Life).Format(time.DateOnly), quorumOf(approvers), trustfile.RootFile, trustfile.GatewayFile)
+				"next: move root-*.key away, each to another person or an offline store; the hub needs %s alone\n",
+				dir, now.Add(trustfile.Life).Format(time.DateOnly), quorumOf(approvers), needs)
 			return nil
 		},
 	}
 	command.Flags().StringVar(&dir, "dir", "", "folder to make them in")
 	command.Flags().StringArrayVar(&people, "approver", nil, "USER=FILE: who may sign orders of tier high, and their SSH public key; may be given more than once")
 	command.Flags().IntVar(&threshold, "approvers-threshold", 2, "how many approvers must sign")
+	command.Flags().StringVar(&public, "gateway-public", "", "the public half of a gateway key that is elsewhere, in PEM")
 	_ = command.MarkFlagDirname("dir")
 	return command
 }

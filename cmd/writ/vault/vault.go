@@ -31,8 +31,8 @@ import (
 
 // New makes the command "vault" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
-	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for a cluster's credentials"}
-	command.AddCommand(newSetup(hub), newDoctor(hub), newRemove(hub))
+	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for clusters' credentials, and for the gateway's key"}
+	command.AddCommand(newSetup(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub))
 	return command
 }
 
