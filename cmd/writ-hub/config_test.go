@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,43 @@ func TestTheHubReadsWhatItsChartWrites(t *testing.T) {
 			Hooks: []hook{{Name: "chat", Format: notify.Slack, URLFile: "/etc/writ/hooks/chat.url", Groups: []string{"leads"}}}},
 	}, c)
 	require.Contains(t, string(raw), "{name: hooks, mountPath: /etc/writ/hooks, readOnly: true}")
+}
+
+func TestTheHubReadsOfAKeyInVaultWhatItsChartWrites(t *testing.T) {
+	raw, err := render.Render(t.Context(), render.Options{Chart: charts.Hub, Set: []string{"trustDomain=example.org",
+		"advertise.enrol=hub.example.org:7443", "advertise.connect=hub.example.org:7444", "trust.gatewayTransit=transit/writ-gateway",
+		"vault.address=https://vault.example.org:8200", "vault.ca=-----BEGIN CERTIFICATE-----"}})
+	require.NoError(t, err)
+	_, written, found := strings.Cut(string(raw), "hub.yaml: |\n")
+	require.True(t, found)
+	written, _, _ = strings.Cut(written, "  vault-ca.pem:")
+	path := filepath.Join(t.TempDir(), "hub.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(written), 0o600))
+	c, err := readConfig(path)
+	require.NoError(t, err)
+	require.Equal(t, "transit/writ-gateway", c.GatewayTransit)
+	require.Equal(t, vaultConfig{Address: "https://vault.example.org:8200", CAFile: "/etc/writ/config/vault-ca.pem"}, c.Vault)
+	require.Empty(t, c.GatewayKey)
+	require.NotContains(t, string(raw), "gateway.key")
+}
+
+func TestTheGatewaysKeyIsInOnePlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hub.yaml")
+	const reached = "vault: {address: \"https://v:8200\", caFile: ca.pem}\n"
+	for keys, says := range map[string]string{
+		"": "gatewayKey is not set, nor gatewayTransit",
+		"gatewayKey: k\ngatewayTransit: transit/k\n" + reached:                    "gatewayKey and gatewayTransit are both set",
+		"gatewayKey: k\n" + reached:                                               "vault is set, but gatewayTransit is not",
+		"gatewayTransit: k\n" + reached:                                           "say MOUNT/NAME",
+		"gatewayTransit: transit/k\n":                                             "vault.address is \"\": say https://HOST:PORT",
+		"gatewayTransit: transit/k\nvault: {address: \"http://v\", caFile: ca}\n": "say https://HOST:PORT",
+		"gatewayTransit: transit/k\nvault: {address: \"https://v\"}\n":            "vault.caFile is not set",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte("trustDomain: x\nadvertise: {enrol: a:1, connect: a:2}\ntrustRoot: r\n"+keys), 0o600))
+		_, err := readConfig(path)
+		require.ErrorContains(t, err, says, keys)
+		require.NotContains(t, err.Error(), "\n")
+	}
 }
 
 func TestALifeOfSVIDsThatCannotBeMeantIsRefused(t *testing.T) {

@@ -2,10 +2,13 @@ package vault_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/trust/trusttest"
 	"github.com/writ-dev/writ/credentials/vault"
 	"github.com/writ-dev/writ/internal/world/worldtest"
 )
@@ -102,4 +105,35 @@ func p50(all []time.Duration) float64 { return quantile(all, 50) }
 func quantile(all []time.Duration, percent int) float64 {
 	slices.Sort(all)
 	return float64(all[min(len(all)-1, len(all)*percent/100)].Microseconds()) / 1000
+}
+
+// BenchmarkSignFileBesideTransit is one signature of a bundle's size by a key in memory, as the hub has it of a file, and by Vault's, turn
+// by turn.
+func BenchmarkSignFileBesideTransit(b *testing.B) {
+	s := newSigning(b, worldtest.Vault(b))
+	s.make(b, false)
+	s.admit(b)
+	g := s.gateway(b, s.certificate(b))
+	keys, err := g.Read(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	file, data := trusttest.New(b).Gateway, make([]byte, 2200)
+	var took [2][]time.Duration
+	for b.Loop() {
+		for i, key := range []*bundle.Key{file, keys[0]} {
+			from := time.Now()
+			if _, err := key.Sign(b.Context(), data); err != nil {
+				b.Fatal(err)
+			}
+			took[i] = append(took[i], time.Since(from))
+		}
+	}
+	b.ReportMetric(0, "ns/op") // it is of both
+	for i, name := range []string{"file", "transit"} {
+		slices.Sort(took[i])
+		for _, p := range []int{50, 95, 99} {
+			b.ReportMetric(float64(took[i][len(took[i])*p/100].Microseconds()), fmt.Sprintf("µs/%s-p%d", name, p))
+		}
+	}
 }

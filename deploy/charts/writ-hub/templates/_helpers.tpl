@@ -48,7 +48,12 @@ advertise:
   enrol: {{ .Values.advertise.enrol | quote }}
   connect: {{ .Values.advertise.connect | quote }}
 trustRoot: /etc/writ/trust/root.json
+{{- with .Values.trust.gatewayTransit }}
+gatewayTransit: {{ . | quote }}
+vault: {address: {{ $.Values.vault.address | quote }}, caFile: /etc/writ/config/vault-ca.pem}
+{{- else }}
 gatewayKey: /etc/writ/trust/gateway.key
+{{- end }}
 {{- with .Values.svidLife }}
 svidLife: {{ . | quote }}
 {{- end }}
@@ -73,6 +78,12 @@ reasoners:
     playbooks: /etc/writ/playbooks/{{ .name }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The port of Vault. */}}
+{{- define "writ-hub.vaultPort" -}}
+{{- $host := (urlParse .Values.vault.address).host -}}
+{{- if regexMatch ":[0-9]+$" $host }}{{ regexFind "[0-9]+$" $host }}{{ else }}443{{ end -}}
 {{- end }}
 
 {{/* A rule of egress to CIDRs, or to anywhere, on ports. */}}
