@@ -99,5 +99,6 @@ func refusesAnotherKey(ctx context.Context, t *testing.T, f *fleet.Fleet) {
 	require.Error(t, err)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	t.Log(lines[len(lines)-1])
+	require.NotContains(t, string(out), "panic")
 	require.Contains(t, lines[len(lines)-1], "Vault's key transit/other holds no key of the role gateway in version 2 of the trust root")
 }

@@ -75,9 +75,10 @@ func (h *hub) close(log *slog.Logger) {
 // assemble makes the hub by hand, in order. What it opened is closed again where a later part fails.
 func assemble(ctx context.Context, c config, checks *health.Server, registry prometheus.Registerer, log *slog.Logger) (h *hub, err error) {
 	h = &hub{}
+	opened := h // a later part that fails returns nil
 	defer func() {
 		if err != nil {
-			h.close(log)
+			opened.close(log)
 		}
 	}()
 	now := time.Now
