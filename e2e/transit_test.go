@@ -75,7 +75,9 @@ func TestVaultHoldsTheGatewaysKey(t *testing.T) {
 	trust("vault", "gateway-key", public, "--rotate")
 	trust("trust", "rotate-gateway", next, "--new-public", public, "--key", filepath.Join(f.Dir, "trust", "root-1.key"), "--key", filepath.Join(f.Dir, "trust", "root-2.key"))
 	trust("trust", "publish", next, "--data-dir", data)
-	require.Eventually(t, func() bool { return strings.Contains(trust("trust", "status", "--data-dir", data), "0 of 1 clusters do not have it yet") }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(trust("trust", "status", "--data-dir", data), "0 of 1 clusters do not have it yet")
+	}, time.Minute, 100*time.Millisecond)
 	rotatedBefore := w.create(ctx, "rotated")
 	w.succeeded(ctx, w.scale(ctx, "rotated", 4), rotatedBefore)
 	clean(ctx, t, f)

@@ -93,9 +93,9 @@ func (r *Rotation) followKeys(ctx context.Context) {
 	if err != nil {
 		said = err.Error()
 	}
-	switch before := r.problem; {
-	case said == before:
-	case said == "":
+	switch said {
+	case r.problem:
+	case "":
 		r.Log.InfoContext(ctx, "the gateway has its keys again")
 	default:
 		r.Log.ErrorContext(ctx, "the gateway goes on with the keys it has", "error", err)
