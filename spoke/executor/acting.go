@@ -110,7 +110,7 @@ func (e *Executor) issue(ctx context.Context, a *attempt) (*refusal.Refusal, err
 		life = time.Until(end) // what is left of it
 	}
 	lease, err := e.Issuer.Issue(ctx, a.verified, life)
-	a.asked = a.asked || !errors.Is(err, credentials.ErrRefused)
+	a.asked = a.asked || !errors.Is(err, credentials.ErrRefused) && !errors.Is(err, credentials.ErrNotIssued)
 	if errors.Is(err, credentials.ErrRefused) {
 		return refusal.New("credential", refusal.CredentialRefused, "%v", err), nil
 	}

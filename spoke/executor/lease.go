@@ -6,6 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
+
 	"github.com/writ-dev/writ/credentials"
 	"github.com/writ-dev/writ/spoke/journal"
 )
@@ -43,6 +48,7 @@ func (e *Executor) release(l journal.Lease, lease *credentials.Lease) {
 	if lease != nil {
 		end = lease.Revoke
 	}
+	refused := 0
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := e.endOnce(l, end)
 		if err == nil {
@@ -50,13 +56,33 @@ func (e *Executor) release(l journal.Lease, lease *credentials.Lease) {
 		}
 		e.broken(err)
 		e.Log.WarnContext(e.life, "credential not ended yet, will try again", "bundle", l.BundleID, "lease", l.ID, "expires", l.Until, "error", err)
-		if errors.Is(err, credentials.ErrOutOfReach) {
+		switch {
+		case !errors.Is(err, credentials.ErrOutOfReach):
+		case lease == nil:
 			pause = max(pause, l.Until.Sub(e.Now()))
+		case e.refuses(lease):
+			if refused++; refused > 1 { // one of several API servers may only not know it yet
+				l.Until = e.Now()
+			}
+		default:
+			refused = 0
 		}
 		if !e.sleep(e.life, pause) {
 			return
 		}
 	}
+}
+
+// refuses is whether the API server takes a credential for nobody's: it has ended, whoever ended it.
+func (e *Executor) refuses(lease *credentials.Lease) bool {
+	ctx, cancel := context.WithTimeout(e.life, revokeWithin)
+	defer cancel()
+	client, err := authentication.NewForConfig(lease.RESTConfig(e.Cluster))
+	if err != nil {
+		return false
+	}
+	_, err = client.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	return apierrors.IsUnauthorized(err)
 }
 
 func (e *Executor) endOnce(l journal.Lease, end func(context.Context) error) error {
