@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -103,6 +104,31 @@ func TestWhatIsNoFight(t *testing.T) {
 			h.submit(asked)
 			h.until("b", v1alpha1.PhaseDispatched)
 		})
+	}
+}
+
+// What was rehearsed is told by what the rehearsals showed.
+func TestAnAgentDoesNotFightForWhatWasRehearsed(t *testing.T) {
+	h := newHub(t)
+	for _, id := range []string{"a", "b", "c"} {
+		asked := h.healing(id)
+		asked.Parameters = []byte(`{"replicas":40}`)
+		if id == "c" {
+			h.rehearse = func(word *bundle.Rehearsed) []byte {
+				word.Diff.Changes[0].Before = "5"
+				word.Digest = word.Diff.Digest()
+				return h.vouch(word)
+			}
+		}
+		h.submit(asked)
+		if id == "b" {
+			require.Equal(t, refusal.Reverted, h.until(id, v1alpha1.PhaseRefused).Refusal.Reason)
+			continue
+		}
+		h.until(id, v1alpha1.PhaseAwaitingApproval) // of c: from another number
+		h.word(id, "carol", true)
+		h.answer(h.until(id, v1alpha1.PhaseDispatched))
+		h.until(id, v1alpha1.PhaseSucceeded)
 	}
 }
 
