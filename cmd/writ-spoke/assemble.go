@@ -140,6 +140,7 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	group.Go(func() error { enrolment.Keep(ctx); return nil })
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return prune(ctx, memory, log) })
+	group.Go(func() error { return settle(ctx, log) })
 	group.Go(func() error {
 		select {
 		case <-ready: // what was under way comes before what is new
@@ -150,6 +151,27 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	})
 	log.Info("spoke runs", "cluster", enrolment.Cluster, "hub", enrolment.Hub.Connect, "credentials", c.Credentials)
 	return group.Wait()
+}
+
+const (
+	// settleAfter is how long after its start a spoke has what it needs.
+	settleAfter = 15 * time.Second
+	// settleEvery is how often it lets go again of what it has not asked for since.
+	settleEvery = time.Hour
+)
+
+// settle lets go of what only the start needed, and of what only an action needed now and then.
+func settle(ctx context.Context, log *slog.Logger) error {
+	for wait := settleAfter; ; wait = settleEvery {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+		if err := shed(); err != nil {
+			log.Info("pages of the program that nobody asks for are kept", "error", err)
+		}
+	}
 }
 
 // joinWithin is how long a hub that cannot be reached is tried before the pod ends, so that its last words say so.
