@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
 
 	"github.com/writ-dev/writ/credentials"
 	"github.com/writ-dev/writ/spoke/journal"
@@ -77,11 +74,12 @@ func (e *Executor) release(l journal.Lease, lease *credentials.Lease) {
 func (e *Executor) refuses(lease *credentials.Lease) bool {
 	ctx, cancel := context.WithTimeout(e.life, revokeWithin)
 	defer cancel()
-	client, err := authentication.NewForConfig(lease.RESTConfig(e.Cluster))
+	api, err := newAPI(lease.RESTConfig(e.Cluster), "")
 	if err != nil {
 		return false
 	}
-	_, err = client.SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	_, err = answerOf(api.client.Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").SetHeader("Content-Type", "application/json").
+		Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).Do(ctx))
 	return apierrors.IsUnauthorized(err)
 }
 
