@@ -55,7 +55,7 @@ func Inspect(ctx context.Context, root *api.Client, clusters []string) (State, e
 	for _, name := range clusters {
 		c := ClusterState{}
 		if mount := p.mounts[Mount(name)+"/"]; mount != nil {
-			_, end, _ := strings.Cut(mount.Description, tokenEnds)
+			_, end, _ := strings.Cut(mount.Description, untilEnd)
 			c.Mounted = true
 			c.TokenEnds, _ = time.Parse(time.RFC3339, end)
 		}

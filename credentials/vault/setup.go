@@ -105,12 +105,12 @@ func Plan(ctx context.Context, root *api.Client, o SetupOptions) ([]Step, error)
 func described(o SetupOptions) string {
 	says := "Writ: the credentials of cluster " + o.Cluster
 	if !o.TokenEnds.IsZero() {
-		says += tokenEnds + o.TokenEnds.UTC().Format(time.RFC3339)
+		says += untilEnd + o.TokenEnds.UTC().Format(time.RFC3339)
 	}
 	return says
 }
 
-const tokenEnds = "; Vault's token there ends "
+const untilEnd = "; Vault's token there ends "
 
 // planner gathers steps.
 type planner struct {
