@@ -191,7 +191,16 @@ func (w *thief) buy(svid *identity.SVID, raw []byte) []string {
 		return nil
 	}
 	defer func() { _ = client.Auth().Token().RevokeSelfWithContext(context.Background(), "") }()
-	return w.reach(secret.Data["service_account_token"].(string))
+	token := secret.Data["service_account_token"].(string)
+	w.narrow(token)
+	return w.reach(token)
+}
+
+// narrow demands that the Role of a credential alone, without the admission that stands behind it, allows no more than what was ordered.
+func (w *thief) narrow(token string) {
+	config := rest.AnonymousClientConfig(w.f.Clusters["east"].RESTConfig())
+	config.BearerToken = token
+	require.Equal(w.t, []string{"get apps/deployments/scale allowed/checkout", "patch apps/deployments/scale allowed/checkout"}, w.scene.Rights(w.t, config))
 }
 
 // reach is what a token, or none, is let through at the API server.
