@@ -112,13 +112,15 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 
 	h := &handler{targets: targets, probes: prober != nil, policy: policy, trusted: root, identity: enrolment, epochs: &epoch.Keeper{Audience: audience, Root: root, Journal: memory, Log: log, Now: now},
 		heads: &heads.Watch{Audience: audience, Root: root, Journal: memory, Log: log, Now: now}}
+	h.heads.Heard = h.frozen
 	taker, err := census.New(kube)
 	if err != nil {
 		return err
 	}
 	uplink := link.New(link.Parts{Facts: taker.Take, Address: enrolment.Hub.Connect, Credentials: identity.DialCredentials(enrolment.Source),
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
-		Journal: outbox{memory}, Handler: h, Log: log})
+		Journal: outbox{memory}, Standing: holding(memory, c.Credentials), Handler: h, Log: log})
+	h.stands = uplink.Stands
 	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
 		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
 	stage, err := stageOf(c, kube, box, root, audience, veil(enrolment.ReceiptKey), log)

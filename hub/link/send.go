@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
 
@@ -82,7 +81,7 @@ func (l *Link) sendHead(ctx context.Context, stream writv1.Spokes_ConnectServer,
 	if err := l.sendTrust(ctx, stream, s); err != nil { // first: the head may be by a key that the spoke is about to learn
 		return err
 	}
-	envelope, err := l.Heads.Head(ctx, c.Name, s.capability >= capability.Freezes)
+	envelope, err := l.Heads.Head(ctx, c.Name, s.capability)
 	if err != nil {
 		return fmt.Errorf("sign the head of cluster %s: %w", c.Name, err)
 	}

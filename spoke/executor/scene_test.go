@@ -178,6 +178,9 @@ func (s *scene) Rejected(_ uint64, reason, _ string) {
 // Attested implements Uplink.
 func (s *scene) Attested() {}
 
+// Stands implements Uplink.
+func (s *scene) Stands() {}
+
 // receipt waits for the signed receipt of a bundle.
 func (s *scene) receipt(bundleID string) bundle.Receipt {
 	s.t.Helper()
