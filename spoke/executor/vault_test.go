@@ -223,8 +223,10 @@ func TestTheAPIServerIsAwayAtRevoke(t *testing.T) {
 			require.NotEqual(t, v.before, v.identities(t))
 			require.Len(t, v.live(1), 1)
 			v.toAPI.Cut(false)
-			v.live(0)
+			back := time.Now()
 			v.nothingLeft(t)
+			t.Logf("its identity gone %s after the API server was back", time.Since(back))
+			v.live(0)
 		})
 	}
 }
