@@ -19,6 +19,9 @@ import (
 // again until the action's deadline may.
 var ErrRefused = errors.New("credential refused")
 
+// ErrNotIssued is wrapped by the faults of an Issue that came before anything could have been issued: nothing has to be ended.
+var ErrNotIssued = errors.New("no credential was issued")
+
 // ErrOutOfReach is wrapped by what ends a lease where it cannot do so any more: the lease ends by itself.
 var ErrOutOfReach = errors.New("it ends by itself")
 

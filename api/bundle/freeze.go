@@ -28,6 +28,8 @@ type Freeze struct {
 	AgentClass string    `json:"agentClass,omitempty"`
 	Bundles    []string  `json:"bundles,omitempty"`
 	Until      time.Time `json:"until,omitzero"` // zero: until it is thawed
+	// RevokeCredentials has what was started stopped too, and its credentials ended. Only for a spoke of capability.Withdrawals.
+	RevokeCredentials bool `json:"revokeCredentials,omitempty"`
 }
 
 // maxFreezes bounds the payload of a list in a head, in bytes.
@@ -38,14 +40,28 @@ func (f Freezes) Bounded() Freezes {
 	if raw, err := json.Marshal(f); err == nil && len(raw) <= maxFreezes {
 		return f
 	}
-	return Freezes{Generation: f.Generation, Active: []Freeze{{Name: "many", By: "the hub",
-		Reason: "more is frozen than a head can say, so everything is"}}}
+	ends := slices.ContainsFunc(f.Active, func(one Freeze) bool { return one.RevokeCredentials })
+	return Freezes{Generation: f.Generation, Active: []Freeze{{Name: Many, By: "the hub",
+		Reason: "more is frozen than a head can say, so everything is", RevokeCredentials: ends}}}
 }
 
-// Same reports whether two lists say the same.
+// Many is the name under which everything is frozen where a head cannot say what is.
+const Many = "many"
+
+// Spared is the list for a spoke that cannot end what it has started.
+func (f Freezes) Spared() Freezes {
+	f.Active = slices.Clone(f.Active)
+	for i := range f.Active {
+		f.Active[i].RevokeCredentials = false
+	}
+	return f
+}
+
+// Same reports whether two lists freeze the same. What becomes of credentials is not compared: a spoke that was upgraded hears more of a
+// list that it knows, and has started nothing since.
 func (f Freezes) Same(other Freezes) bool {
-	a, errA := json.Marshal(f)
-	b, errB := json.Marshal(other)
+	a, errA := json.Marshal(f.Spared())
+	b, errB := json.Marshal(other.Spared())
 	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
@@ -54,6 +70,16 @@ func (f Freezes) Judge(bundleID, action string, now time.Time) *refusal.Refusal 
 	for _, freeze := range f.Active {
 		if freeze.stops(bundleID, action) && (freeze.Until.IsZero() || now.Before(freeze.Until)) {
 			return freeze.Refuse("claim")
+		}
+	}
+	return nil
+}
+
+// Revokes refuses to go on with what was started, where its credential is to end now; nil lets it go on.
+func (f Freezes) Revokes(bundleID, action string, now time.Time) *refusal.Refusal {
+	for _, freeze := range f.Active {
+		if freeze.RevokeCredentials && freeze.stops(bundleID, action) && (freeze.Until.IsZero() || now.Before(freeze.Until)) {
+			return freeze.Refuse("execute")
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import "fmt"
 //	3  rehearsals: a spoke of 2 is not asked to rehearse, and its medium orders are approved unseen; high ones are refused
 //	   and freezes, in the heads: a spoke of 2 hears of none, and starts what it was sent before
 //	4  trust roots and authorities on the stream: a spoke of 3 keeps the ones that it joined with
+//	   and freezes that end the credentials of what was started: a spoke of 3 lets it go on
 //	   and actions of a site's own, whose templates travel in rehearsals and orders: a spoke of 3 is asked for none, they are refused
 const Current uint32 = Templates
 
@@ -27,6 +28,9 @@ const Freezes uint32 = 3
 
 // Rotations is what a spoke must be capable of to be sent trust roots and authorities, and to be asked to renew.
 const Rotations uint32 = 4
+
+// Withdrawals is what a spoke must be capable of to end what it has started.
+const Withdrawals uint32 = 4
 
 // Templates is what a spoke must be capable of to be asked for an action of a site's own.
 const Templates uint32 = 4

@@ -140,6 +140,19 @@ func Equal(a, b any) bool {
 	return errLeft == nil && errRight == nil && bytes.Equal(left, right)
 }
 
+// Owner is the GitOps tool that owns the target and would put a change back; empty where there is none, or where the action does not
+// change its target.
+func (a *Action) Owner(c Case) string {
+	if a.OnHub || a.Effect == Collects || a.Effect == Creates {
+		return ""
+	}
+	switch by := c.Facts.ManagedBy; by {
+	case ArgoCD, Flux, Helm:
+		return by
+	}
+	return ""
+}
+
 // ClusterScoped reports whether the action is on kinds that have no namespace; then all of its kinds are such.
 func (a *Action) ClusterScoped() bool { return a.Kinds[0].ClusterScoped }
 

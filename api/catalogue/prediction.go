@@ -100,6 +100,14 @@ func (p Prediction) Holds(f Facts) (bool, string) {
 // StillSeen reports whether nothing of what was predicted of the state is otherwise by now. The facts may be those that another action
 // sees of the same target: what it does not look at is not compared.
 func (p Prediction) StillSeen(f Facts) bool {
+	switch {
+	case p.Expect == ReadyReplicas && f.Replicas != p.Replicas:
+		return false
+	case p.Want == nil && p.Expect == ReadyReplicas:
+		return true
+	case p.Want == nil && p.Expect == Available: // nothing of the spec has changed since
+		return f.Generation == p.AfterGeneration+1
+	}
 	var wanted, has map[string]any
 	if json.Unmarshal(p.Want, &wanted) != nil || json.Unmarshal(f.State, &has) != nil {
 		return false

@@ -15,6 +15,13 @@ type Target struct {
 	UID        string `json:"uid,omitempty"`
 }
 
+// The GitOps tools by which Facts.ManagedBy may be.
+const (
+	ArgoCD = "argocd"
+	Flux   = "flux"
+	Helm   = "Helm"
+)
+
 // String reads like kubectl's names: "deployment/shop/checkout", "node/n1".
 func (t Target) String() string {
 	if t.Namespace == "" {
@@ -53,7 +60,7 @@ type Facts struct {
 	DisruptionsAllowed *int32 `json:"disruptionsAllowed,omitempty"`
 	// Protected is true for the label writ.dev/protected, for kube-system, and for Writ's own objects.
 	Protected bool `json:"protected,omitempty"`
-	// ManagedBy names the tool that owns the object by its labels or annotations ("Helm", "argocd", "flux").
+	// ManagedBy names the tool that owns the object by its labels or annotations ("Helm", "argocd", "flux"), whatever it is.
 	ManagedBy string `json:"managedBy,omitempty"`
 	// Gone is true where the object does not exist any more: only predictions are ever judged on that.
 	Gone bool `json:"gone,omitempty"`

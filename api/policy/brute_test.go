@@ -149,6 +149,7 @@ func randomPolicy(r *rand.Rand, i int) (v1alpha1.ActionPolicy, []condition) {
 	if r.IntN(5) == 0 {
 		s.BlastRadius = &v1alpha1.BlastRadius{MaxPodsPercent: maybe(r, .5, int32(r.IntN(101))), HonourDisruptionBudgets: r.IntN(2) == 0}
 	}
+	s.GitOps = one(r, "", "", "refuse", "lease", "notify", "notify")
 	s.MinTier = one(r, "", "", "", "low", "medium", "high")
 	s.Approvals = one[int32](r, 0, 0, 0, 1, 2)
 	if r.IntN(6) == 0 && s.Effect != "Restrict" {
@@ -173,7 +174,9 @@ func randomQuestion(r *rand.Rand) policy.Question {
 	if action == "scale" {
 		q.Parameters = fmt.Appendf(nil, `{"replicas":%d}`, r.IntN(25))
 	}
-	q.Rules = catalogue.Actions()[action].Rules(catalogue.Case{Target: q.Target, Kind: kind, Parameters: q.Parameters, Facts: q.Observed})
+	c := catalogue.Case{Target: q.Target, Kind: kind, Parameters: q.Parameters, Facts: q.Observed}
+	q.Rules = catalogue.Actions()[action].Rules(c)
+	q.Owner, q.Undoable = one(r, "", "flux"), action != "rollout-restart"
 	return q
 }
 
@@ -258,6 +261,9 @@ func bruteAgrees(p v1alpha1.ActionPolicySpec, holds []condition, q policy.Questi
 			return false
 		}
 	}
+	if q.Owner != "" && (p.GitOps == "refuse" || p.GitOps == "lease" && !q.Undoable) {
+		return false
+	}
 	return bruteCovers(p.AllowedResources, q.Rules) && bruteScales(p.Scaling, q) && bruteTouches(p.BlastRadius, q)
 }
 
@@ -320,6 +326,7 @@ type said struct {
 	allowed   bool
 	tier      catalogue.Tier
 	approvals int32
+	gitOps    string
 	matched   []string
 	denied    []string
 }
@@ -343,6 +350,16 @@ func brute(policies []v1alpha1.ActionPolicy, holds [][]condition, q policy.Quest
 	if s.allowed = allows && len(s.denied) == 0; !s.allowed {
 		return s
 	}
+	if q.Owner != "" {
+		for _, p := range policies {
+			if slices.Contains(s.matched, p.Name) && p.Spec.GitOps != "" && s.gitOps != "lease" {
+				s.gitOps = p.Spec.GitOps
+			}
+		}
+		if s.allowed = s.gitOps != ""; !s.allowed {
+			return s
+		}
+	}
 	if lowered >= 0 {
 		level = lowered
 	}
@@ -359,7 +376,7 @@ func brute(policies []v1alpha1.ActionPolicy, holds [][]condition, q policy.Quest
 
 // TestAnIndependentEvaluatorAgrees draws 50 policies and 500 questions, ten times, and compares every verdict.
 func TestAnIndependentEvaluatorAgrees(t *testing.T) {
-	allowed, denied, silent := 0, 0, 0
+	allowed, denied, silent, owned := 0, 0, 0, map[string]int{}
 	for seed := range uint64(10) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		policies, holds := make([]v1alpha1.ActionPolicy, 50), make([][]condition, 50)
@@ -381,7 +398,7 @@ func TestAnIndependentEvaluatorAgrees(t *testing.T) {
 			floor := one(r, ranks...)
 			want := brute(policies[from:to], holds[from:to], q, floor)
 			verdict, no := set.Judge(q, floor, "content")
-			got := said{allowed: no == nil, tier: verdict.Tier, approvals: verdict.Approvals}
+			got := said{allowed: no == nil, tier: verdict.Tier, approvals: verdict.Approvals, gitOps: verdict.GitOps}
 			got.matched = append(got.matched, verdict.Policies...)
 			for _, f := range verdict.Findings {
 				if f.Effect == policy.Denies && !slices.Contains(got.denied, f.Policy) {
@@ -394,6 +411,7 @@ func TestAnIndependentEvaluatorAgrees(t *testing.T) {
 			}
 			switch {
 			case got.allowed:
+				owned[got.gitOps]++
 				allowed++
 			case len(got.denied) > 0:
 				denied++
@@ -402,6 +420,7 @@ func TestAnIndependentEvaluatorAgrees(t *testing.T) {
 			}
 		}
 	}
+	require.Greater(t, min(owned["lease"], owned["notify"]), 40, "of what a GitOps tool owns too")
 	t.Logf("%d allowed, %d denied, %d of which no policy speaks", allowed, denied, silent)
 	require.Greater(t, min(allowed, denied, silent), 200, "what is drawn must be of every sort")
 }

@@ -27,6 +27,9 @@ type Question struct {
 	Target        catalogue.Target
 	Parameters    json.RawMessage
 	Observed      catalogue.Facts
+	// Owner is the GitOps tool that would put the change back; empty where there is none. Undoable says that the action has an inverse.
+	Owner    string
+	Undoable bool
 	// Rules are what the action's credential may do.
 	Rules []rbacv1.PolicyRule
 	// Baseline is the number of replicas that the target had of late; below 0 where nobody knows.
@@ -61,6 +64,7 @@ type Verdict struct {
 	Why       string         `json:"why"`
 	Approvals int32          `json:"approvals,omitempty"` // how many approvers must agree, besides what the tier demands
 	OnMiss    string         `json:"onMiss,omitempty"`    // undo, where a policy has a miss undone
+	GitOps    string         `json:"gitOps,omitempty"`    // lease or notify, where a GitOps tool owns the target
 	Policies  []string       `json:"policies"`            // that matched, by name
 	Digest    string         `json:"digest"`              // of the policies that matched
 	Findings  []Finding      `json:"findings,omitempty"`  // each rule that spoke, in the order of the policies
@@ -108,7 +112,27 @@ func (v *Verdict) hear(q *Question, matched []*compiled) *refusal.Refusal {
 		return refusal.New(step, refusal.NoPolicy, "no policy allows %s of %s in cluster %s: a platform engineer must add an ActionPolicy%s",
 			q.Action, q.Target, q.Cluster, only)
 	}
+	if q.Owner == "" {
+		return nil
+	}
+	if v.GitOps = gitOps(matched); v.GitOps == "" {
+		return refusal.New(step, refusal.NoPolicy, "%s owns %s and would put a change back: a platform engineer must say what then, by gitOps in a policy (%s)",
+			q.Owner, q.Target, strings.Join(v.Policies, ", "))
+	}
 	return nil
+}
+
+// gitOps is what becomes of a change that a GitOps tool would put back: the strictest that any policy says. None refuses here any more.
+func gitOps(matched []*compiled) (says string) {
+	for _, p := range matched {
+		switch p.spec.GitOps {
+		case v1alpha1.GitOpsLease:
+			return v1alpha1.GitOpsLease
+		case v1alpha1.GitOpsNotify:
+			says = v1alpha1.GitOpsNotify
+		}
+	}
+	return says
 }
 
 // denied joins what every rule that denies says.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writ-dev/writ/api/bounds"
 	"github.com/writ-dev/writ/api/catalogue"
+	"github.com/writ-dev/writ/api/v1alpha1"
 )
 
 // Severity is how bad a problem is.
@@ -100,8 +101,9 @@ func (l *linter) reaches() {
 			l.add(Error, at("matchConstraints.actions", i), "the catalogue has no %q; it has %s", wanted, strings.Join(catalogue.Names(), ", "))
 		}
 	}
-	kinds, scales := map[string]bool{}, false
+	kinds, scales, undoable := map[string]bool{}, false, false
 	for _, action := range reached {
+		undoable = undoable || action.Words.Inverse != "none"
 		for _, kind := range action.Kinds {
 			kinds[kind.Kind] = true
 		}
@@ -114,6 +116,9 @@ func (l *linter) reaches() {
 	}
 	if l.of.scaling != nil && len(reached) > 0 && !scales {
 		l.add(Warning, "scaling", "it is never reached: none of the actions asks for replicas")
+	}
+	if l.of.spec.GitOps == v1alpha1.GitOpsLease && len(reached) > 0 && !site && !undoable {
+		l.add(Warning, "gitOps", "nothing can be leased: none of the actions can be put back")
 	}
 	for i, name := range m.Namespaces {
 		if strings.HasPrefix(name, "kube-") {

@@ -22,6 +22,7 @@ func (c *compiled) speak(q *Question, shared *values, into []Finding) []Finding 
 	into = c.speakOfResources(q, into)
 	into = c.speakOfScaling(q, into)
 	into = c.speakOfPods(q, into)
+	into = c.speakOfGitOps(q, into)
 	into = c.speakOfLimits(into)
 	return c.speakByExpression(shared, into)
 }
@@ -120,6 +121,20 @@ func (c *compiled) speakOfPods(q *Question, into []Finding) []Finding {
 	bound, why := bounds.Pods{MaxPercent: b.MaxPodsPercent, HonourDisruptionBudgets: b.HonourDisruptionBudgets}.
 		Objection(q.Action, q.Target, q.Parameters, q.Observed)
 	return c.say(into, joined("blastRadius", bound), "", why)
+}
+
+// speakOfGitOps says what becomes of a change to what somebody else owns, who would put it back.
+func (c *compiled) speakOfGitOps(q *Question, into []Finding) []Finding {
+	objection := ""
+	switch {
+	case q.Owner == "" || c.spec.GitOps == "":
+		return into
+	case c.spec.GitOps == v1alpha1.GitOpsRefuse:
+		objection = fmt.Sprintf("%s owns %s: change it at its source", q.Owner, q.Target)
+	case c.spec.GitOps == v1alpha1.GitOpsLease && !q.Undoable:
+		objection = fmt.Sprintf("%s owns %s, so that a change may only be leased, and %s cannot be put back", q.Owner, q.Target, q.Action)
+	}
+	return c.say(into, "gitOps", c.spec.GitOps, objection)
 }
 
 // speakOfLimits names the limits: the gateway has counted them before it asked.

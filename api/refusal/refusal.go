@@ -32,6 +32,7 @@ const (
 	ConcurrencyLimited  Reason = "ConcurrencyLimited"
 	BlastRadius         Reason = "BlastRadius"
 	TriedInVain         Reason = "TriedInVain"
+	Reverted            Reason = "Reverted"
 	TargetBusy          Reason = "TargetBusy"
 	NoPolicy            Reason = "NoPolicy"
 	PolicyDenied        Reason = "PolicyDenied"

@@ -229,6 +229,9 @@ type VerdictStatus struct {
 	// OnMiss is undo where a policy that matched has a change undone whose prediction does not come true in time.
 	// +optional
 	OnMiss string `json:"onMiss,omitempty"`
+	// GitOps is what becomes of the change where a GitOps tool owns the target: lease or notify.
+	// +optional
+	GitOps string `json:"gitOps,omitempty"`
 	// Policies are those that matched, by name.
 	// +optional
 	// +listType=atomic

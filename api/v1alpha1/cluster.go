@@ -159,9 +159,38 @@ type ClusterStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Credentials are those of the cluster's actions that may be live, as its spoke said last.
+	// +optional
+	// +listType=atomic
+	Credentials []LiveCredential `json:"credentials,omitempty"`
+	// CredentialsOmitted is how many more there are.
+	// +optional
+	CredentialsOmitted int64 `json:"credentialsOmitted,omitempty"`
+	// Freezes are the names of those that the spoke holds, as it said last.
+	// +optional
+	// +listType=atomic
+	Freezes []string `json:"freezes,omitempty"`
 	// ClockOffsetSeconds is how far the spoke's clock was ahead of the hub's when it connected; negative where it was behind.
 	// +optional
 	ClockOffsetSeconds int64 `json:"clockOffsetSeconds,omitempty"`
+}
+
+// LiveCredential is the credential of one action that may be live. It holds no secret.
+type LiveCredential struct {
+	// Request is the namespace and the name of the ActionRequest; empty where the hub knows of none.
+	// +optional
+	Request string `json:"request,omitempty"`
+	// +optional
+	AgentClass string `json:"agentClass,omitempty"`
+	Action     string `json:"action"`
+	Target     string `json:"target"`
+	// Issuer is tokenrequest or vault; ID is what that calls it, empty while it is not known.
+	Issuer string `json:"issuer"`
+	// +optional
+	ID    string      `json:"id,omitempty"`
+	Since metav1.Time `json:"since"`
+	// Until is when it ends by itself, at the latest.
+	Until metav1.Time `json:"until"`
 }
 
 // ClusterCapacity is what all nodes of a cluster offer to pods.

@@ -26,7 +26,7 @@ type Freeze struct {
 
 // FreezeSpec is what somebody said, and later, that it was taken back.
 //
-// +kubebuilder:validation:XValidation:rule="self.scope == oldSelf.scope && self.reason == oldSelf.reason && has(self.until) == has(oldSelf.until) && (!has(self.until) || self.until == oldSelf.until) && has(self.frozenBy) == has(oldSelf.frozenBy) && (!has(self.frozenBy) || self.frozenBy == oldSelf.frozenBy)",message="a freeze cannot be changed: thaw it, and make another"
+// +kubebuilder:validation:XValidation:rule="self.scope == oldSelf.scope && self.reason == oldSelf.reason && has(self.until) == has(oldSelf.until) && (!has(self.until) || self.until == oldSelf.until) && (has(self.revokeCredentials) && self.revokeCredentials) == (has(oldSelf.revokeCredentials) && oldSelf.revokeCredentials) && has(self.frozenBy) == has(oldSelf.frozenBy) && (!has(self.frozenBy) || self.frozenBy == oldSelf.frozenBy)",message="a freeze cannot be changed: thaw it, and make another"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.thawed) && oldSelf.thawed) || (has(self.thawed) && self.thawed && has(self.thawedBy) == has(oldSelf.thawedBy) && (!has(self.thawedBy) || self.thawedBy == oldSelf.thawedBy))",message="what was thawed stays thawed: make another freeze"
 type FreezeSpec struct {
 	Scope FreezeScope `json:"scope"`
@@ -38,6 +38,9 @@ type FreezeSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('2000-01-01T00:00:00Z')",message="it is a time since the year 2000"
 	Until *metav1.Time `json:"until,omitempty"`
+	// RevokeCredentials has what was started stopped too, and its credentials ended.
+	// +optional
+	RevokeCredentials bool `json:"revokeCredentials,omitempty"`
 	// FrozenBy is the user who created it. It is written at admission; nobody can write another's name.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256

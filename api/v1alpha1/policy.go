@@ -101,7 +101,20 @@ type ActionPolicySpec struct {
 	// +kubebuilder:default=none
 	// +kubebuilder:validation:Enum=none;undo
 	OnMiss string `json:"onMiss,omitempty"`
+	// GitOps is what becomes of a change to what Argo CD, Flux or Helm owns, who would put it back: refuse; lease, which has the hub put
+	// it back once the time for relaxed guards is over; or notify, which lets it stand and tells the first group. The strictest that any
+	// policy says counts, in that order; where none says anything, the change is refused.
+	// +optional
+	// +kubebuilder:validation:Enum=refuse;lease;notify
+	GitOps string `json:"gitOps,omitempty"`
 }
+
+// What becomes of a change to what a GitOps tool owns.
+const (
+	GitOpsRefuse = "refuse"
+	GitOpsLease  = "lease"
+	GitOpsNotify = "notify"
+)
 
 // What becomes of a change whose prediction did not come true.
 const (

@@ -73,7 +73,7 @@ func (x Acknowledge_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Acknowledge_Kind.Descriptor instead.
 func (Acknowledge_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{19, 0}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type EnrolRequest struct {
@@ -534,6 +534,7 @@ type SpokeMessage struct {
 	//	*SpokeMessage_Rejected
 	//	*SpokeMessage_Rehearsed
 	//	*SpokeMessage_Trusting
+	//	*SpokeMessage_Standing
 	Body          isSpokeMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -657,6 +658,15 @@ func (x *SpokeMessage) GetTrusting() *Trusting {
 	return nil
 }
 
+func (x *SpokeMessage) GetStanding() *Standing {
+	if x != nil {
+		if x, ok := x.Body.(*SpokeMessage_Standing); ok {
+			return x.Standing
+		}
+	}
+	return nil
+}
+
 type isSpokeMessage_Body interface {
 	isSpokeMessage_Body()
 }
@@ -697,6 +707,10 @@ type SpokeMessage_Trusting struct {
 	Trusting *Trusting `protobuf:"bytes,20,opt,name=trusting,proto3,oneof"` // after each change, and each refusal, of what the spoke trusts. From capability 4 on
 }
 
+type SpokeMessage_Standing struct {
+	Standing *Standing `protobuf:"bytes,21,opt,name=standing,proto3,oneof"` // at the start, and after each change; a hub of capability 3 passes it over
+}
+
 func (*SpokeMessage_Hello) isSpokeMessage_Body() {}
 
 func (*SpokeMessage_Taken) isSpokeMessage_Body() {}
@@ -714,6 +728,8 @@ func (*SpokeMessage_Rejected) isSpokeMessage_Body() {}
 func (*SpokeMessage_Rehearsed) isSpokeMessage_Body() {}
 
 func (*SpokeMessage_Trusting) isSpokeMessage_Body() {}
+
+func (*SpokeMessage_Standing) isSpokeMessage_Body() {}
 
 type HubMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1060,6 +1076,168 @@ func (x *Trusting) GetSvidAuthority() string {
 	return ""
 }
 
+// Standing is what a spoke holds that people may want to end: nothing is judged by it.
+type Standing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leases        []*Lease               `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`    // the credentials that may be live, the oldest first; at most 64
+	Omitted       uint32                 `protobuf:"varint,2,opt,name=omitted,proto3" json:"omitted,omitempty"` // how many more there are
+	Freezes       []string               `protobuf:"bytes,3,rep,name=freezes,proto3" json:"freezes,omitempty"`  // names of what it holds frozen, at a moment before it looked for leases
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_writ_v1_hub_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_writ_v1_hub_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Standing) GetLeases() []*Lease {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+func (x *Standing) GetOmitted() uint32 {
+	if x != nil {
+		return x.Omitted
+	}
+	return 0
+}
+
+func (x *Standing) GetFreezes() []string {
+	if x != nil {
+		return x.Freezes
+	}
+	return nil
+}
+
+// Lease is a credential that may be live. It holds no secret.
+type Lease struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BundleId      string                 `protobuf:"bytes,1,opt,name=bundle_id,json=bundleId,proto3" json:"bundle_id,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Action        string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"` // for people
+	Issuer        string                 `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"` // tokenrequest or vault
+	Id            string                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`         // the issuer's; empty while it is not known
+	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"` // when it ends by itself, at the latest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Lease) GetBundleId() string {
+	if x != nil {
+		return x.BundleId
+	}
+	return ""
+}
+
+func (x *Lease) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Lease) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Lease) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Lease) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Lease) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Lease) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Lease) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Head          *Head                  `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"` // what the spoke's journal holds
@@ -1074,7 +1252,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_writ_v1_hub_proto_msgTypes[12]
+	mi := &file_writ_v1_hub_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1264,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[12]
+	mi := &file_writ_v1_hub_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1277,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{12}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hello) GetHead() *Head {
@@ -1158,7 +1336,7 @@ type ClusterFacts struct {
 
 func (x *ClusterFacts) Reset() {
 	*x = ClusterFacts{}
-	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	mi := &file_writ_v1_hub_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1348,7 @@ func (x *ClusterFacts) String() string {
 func (*ClusterFacts) ProtoMessage() {}
 
 func (x *ClusterFacts) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[13]
+	mi := &file_writ_v1_hub_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1361,7 @@ func (x *ClusterFacts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterFacts.ProtoReflect.Descriptor instead.
 func (*ClusterFacts) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{13}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClusterFacts) GetKubernetesVersion() string {
@@ -1233,7 +1411,7 @@ type Taken struct {
 
 func (x *Taken) Reset() {
 	*x = Taken{}
-	mi := &file_writ_v1_hub_proto_msgTypes[14]
+	mi := &file_writ_v1_hub_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1423,7 @@ func (x *Taken) String() string {
 func (*Taken) ProtoMessage() {}
 
 func (x *Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[14]
+	mi := &file_writ_v1_hub_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1436,7 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Taken.ProtoReflect.Descriptor instead.
 func (*Taken) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{14}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Taken) GetEpoch() uint64 {
@@ -1294,7 +1472,7 @@ type Attestation struct {
 
 func (x *Attestation) Reset() {
 	*x = Attestation{}
-	mi := &file_writ_v1_hub_proto_msgTypes[15]
+	mi := &file_writ_v1_hub_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1484,7 @@ func (x *Attestation) String() string {
 func (*Attestation) ProtoMessage() {}
 
 func (x *Attestation) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[15]
+	mi := &file_writ_v1_hub_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1497,7 @@ func (x *Attestation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attestation.ProtoReflect.Descriptor instead.
 func (*Attestation) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{15}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Attestation) GetBundleId() string {
@@ -1355,7 +1533,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_writ_v1_hub_proto_msgTypes[16]
+	mi := &file_writ_v1_hub_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1545,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[16]
+	mi := &file_writ_v1_hub_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1558,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{16}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Rejected) GetSequence() uint64 {
@@ -1420,7 +1598,7 @@ type Inspect struct {
 
 func (x *Inspect) Reset() {
 	*x = Inspect{}
-	mi := &file_writ_v1_hub_proto_msgTypes[17]
+	mi := &file_writ_v1_hub_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1610,7 @@ func (x *Inspect) String() string {
 func (*Inspect) ProtoMessage() {}
 
 func (x *Inspect) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[17]
+	mi := &file_writ_v1_hub_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1623,7 @@ func (x *Inspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspect.ProtoReflect.Descriptor instead.
 func (*Inspect) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{17}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Inspect) GetInspectId() string {
@@ -1515,7 +1693,7 @@ type Facts struct {
 
 func (x *Facts) Reset() {
 	*x = Facts{}
-	mi := &file_writ_v1_hub_proto_msgTypes[18]
+	mi := &file_writ_v1_hub_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1705,7 @@ func (x *Facts) String() string {
 func (*Facts) ProtoMessage() {}
 
 func (x *Facts) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[18]
+	mi := &file_writ_v1_hub_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1718,7 @@ func (x *Facts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facts.ProtoReflect.Descriptor instead.
 func (*Facts) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{18}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Facts) GetInspectId() string {
@@ -1574,7 +1752,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_writ_v1_hub_proto_msgTypes[19]
+	mi := &file_writ_v1_hub_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1764,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[19]
+	mi := &file_writ_v1_hub_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1777,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{19}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Acknowledge) GetKind() Acknowledge_Kind {
@@ -1638,7 +1816,7 @@ type SignalReport struct {
 
 func (x *SignalReport) Reset() {
 	*x = SignalReport{}
-	mi := &file_writ_v1_hub_proto_msgTypes[20]
+	mi := &file_writ_v1_hub_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1828,7 @@ func (x *SignalReport) String() string {
 func (*SignalReport) ProtoMessage() {}
 
 func (x *SignalReport) ProtoReflect() protoreflect.Message {
-	mi := &file_writ_v1_hub_proto_msgTypes[20]
+	mi := &file_writ_v1_hub_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1841,7 @@ func (x *SignalReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReport.ProtoReflect.Descriptor instead.
 func (*SignalReport) Descriptor() ([]byte, []int) {
-	return file_writ_v1_hub_proto_rawDescGZIP(), []int{20}
+	return file_writ_v1_hub_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SignalReport) GetId() string {
@@ -1803,7 +1981,7 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\x04Head\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xbb\x03\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xec\x03\n" +
 	"\fSpokeMessage\x12&\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0e.writ.v1.HelloH\x00R\x05hello\x12&\n" +
 	"\x05taken\x18\x02 \x01(\v2\x0e.writ.v1.TakenH\x00R\x05taken\x120\n" +
@@ -1814,7 +1992,8 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\brejected\x18\a \x01(\v2\x11.writ.v1.RejectedH\x00R\brejected\x124\n" +
 	"\trehearsed\x18\n" +
 	" \x01(\v2\x14.writ.v1.AttestationH\x00R\trehearsed\x12/\n" +
-	"\btrusting\x18\x14 \x01(\v2\x11.writ.v1.TrustingH\x00R\btrustingB\x06\n" +
+	"\btrusting\x18\x14 \x01(\v2\x11.writ.v1.TrustingH\x00R\btrusting\x12/\n" +
+	"\bstanding\x18\x15 \x01(\v2\x11.writ.v1.StandingH\x00R\bstandingB\x06\n" +
 	"\x04body\"\xf9\x02\n" +
 	"\n" +
 	"HubMessage\x12\x18\n" +
@@ -1839,7 +2018,21 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\froot_version\x18\x01 \x01(\x03R\vrootVersion\x12 \n" +
 	"\vauthorities\x18\x02 \x01(\tR\vauthorities\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\x12%\n" +
-	"\x0esvid_authority\x18\x04 \x01(\tR\rsvidAuthority\"\xff\x01\n" +
+	"\x0esvid_authority\x18\x04 \x01(\tR\rsvidAuthority\"f\n" +
+	"\bStanding\x12&\n" +
+	"\x06leases\x18\x01 \x03(\v2\x0e.writ.v1.LeaseR\x06leases\x12\x18\n" +
+	"\aomitted\x18\x02 \x01(\rR\aomitted\x12\x18\n" +
+	"\afreezes\x18\x03 \x03(\tR\afreezes\"\xff\x01\n" +
+	"\x05Lease\x12\x1b\n" +
+	"\tbundle_id\x18\x01 \x01(\tR\bbundleId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12\x16\n" +
+	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xff\x01\n" +
 	"\x05Hello\x12!\n" +
 	"\x04head\x18\x01 \x01(\v2\r.writ.v1.HeadR\x04head\x12*\n" +
 	"\aversion\x18\x02 \x01(\v2\x10.writ.v1.VersionR\aversion\x12\x1f\n" +
@@ -1934,7 +2127,7 @@ func file_writ_v1_hub_proto_rawDescGZIP() []byte {
 }
 
 var file_writ_v1_hub_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_writ_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_writ_v1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_writ_v1_hub_proto_goTypes = []any{
 	(Acknowledge_Kind)(0),         // 0: writ.v1.Acknowledge.Kind
 	(*EnrolRequest)(nil),          // 1: writ.v1.EnrolRequest
@@ -1949,59 +2142,65 @@ var file_writ_v1_hub_proto_goTypes = []any{
 	(*TrustRoots)(nil),            // 10: writ.v1.TrustRoots
 	(*Renewal)(nil),               // 11: writ.v1.Renewal
 	(*Trusting)(nil),              // 12: writ.v1.Trusting
-	(*Hello)(nil),                 // 13: writ.v1.Hello
-	(*ClusterFacts)(nil),          // 14: writ.v1.ClusterFacts
-	(*Taken)(nil),                 // 15: writ.v1.Taken
-	(*Attestation)(nil),           // 16: writ.v1.Attestation
-	(*Rejected)(nil),              // 17: writ.v1.Rejected
-	(*Inspect)(nil),               // 18: writ.v1.Inspect
-	(*Facts)(nil),                 // 19: writ.v1.Facts
-	(*Acknowledge)(nil),           // 20: writ.v1.Acknowledge
-	(*SignalReport)(nil),          // 21: writ.v1.SignalReport
-	nil,                           // 22: writ.v1.SignalReport.ValuesEntry
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Standing)(nil),              // 13: writ.v1.Standing
+	(*Lease)(nil),                 // 14: writ.v1.Lease
+	(*Hello)(nil),                 // 15: writ.v1.Hello
+	(*ClusterFacts)(nil),          // 16: writ.v1.ClusterFacts
+	(*Taken)(nil),                 // 17: writ.v1.Taken
+	(*Attestation)(nil),           // 18: writ.v1.Attestation
+	(*Rejected)(nil),              // 19: writ.v1.Rejected
+	(*Inspect)(nil),               // 20: writ.v1.Inspect
+	(*Facts)(nil),                 // 21: writ.v1.Facts
+	(*Acknowledge)(nil),           // 22: writ.v1.Acknowledge
+	(*SignalReport)(nil),          // 23: writ.v1.SignalReport
+	nil,                           // 24: writ.v1.SignalReport.ValuesEntry
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_writ_v1_hub_proto_depIdxs = []int32{
 	6,  // 0: writ.v1.EnrolRequest.version:type_name -> writ.v1.Version
 	7,  // 1: writ.v1.EnrolResponse.head:type_name -> writ.v1.Head
-	23, // 2: writ.v1.ReturnRequest.at:type_name -> google.protobuf.Timestamp
+	25, // 2: writ.v1.ReturnRequest.at:type_name -> google.protobuf.Timestamp
 	6,  // 3: writ.v1.ReturnRequest.version:type_name -> writ.v1.Version
 	6,  // 4: writ.v1.RenewRequest.version:type_name -> writ.v1.Version
-	13, // 5: writ.v1.SpokeMessage.hello:type_name -> writ.v1.Hello
-	15, // 6: writ.v1.SpokeMessage.taken:type_name -> writ.v1.Taken
-	16, // 7: writ.v1.SpokeMessage.receipt:type_name -> writ.v1.Attestation
-	16, // 8: writ.v1.SpokeMessage.outcome:type_name -> writ.v1.Attestation
-	19, // 9: writ.v1.SpokeMessage.facts:type_name -> writ.v1.Facts
-	21, // 10: writ.v1.SpokeMessage.signal:type_name -> writ.v1.SignalReport
-	17, // 11: writ.v1.SpokeMessage.rejected:type_name -> writ.v1.Rejected
-	16, // 12: writ.v1.SpokeMessage.rehearsed:type_name -> writ.v1.Attestation
+	15, // 5: writ.v1.SpokeMessage.hello:type_name -> writ.v1.Hello
+	17, // 6: writ.v1.SpokeMessage.taken:type_name -> writ.v1.Taken
+	18, // 7: writ.v1.SpokeMessage.receipt:type_name -> writ.v1.Attestation
+	18, // 8: writ.v1.SpokeMessage.outcome:type_name -> writ.v1.Attestation
+	21, // 9: writ.v1.SpokeMessage.facts:type_name -> writ.v1.Facts
+	23, // 10: writ.v1.SpokeMessage.signal:type_name -> writ.v1.SignalReport
+	19, // 11: writ.v1.SpokeMessage.rejected:type_name -> writ.v1.Rejected
+	18, // 12: writ.v1.SpokeMessage.rehearsed:type_name -> writ.v1.Attestation
 	12, // 13: writ.v1.SpokeMessage.trusting:type_name -> writ.v1.Trusting
-	18, // 14: writ.v1.HubMessage.inspect:type_name -> writ.v1.Inspect
-	20, // 15: writ.v1.HubMessage.acknowledge:type_name -> writ.v1.Acknowledge
-	10, // 16: writ.v1.HubMessage.trust_roots:type_name -> writ.v1.TrustRoots
-	11, // 17: writ.v1.HubMessage.renewal:type_name -> writ.v1.Renewal
-	7,  // 18: writ.v1.Hello.head:type_name -> writ.v1.Head
-	6,  // 19: writ.v1.Hello.version:type_name -> writ.v1.Version
-	23, // 20: writ.v1.Hello.at:type_name -> google.protobuf.Timestamp
-	14, // 21: writ.v1.Hello.facts:type_name -> writ.v1.ClusterFacts
-	12, // 22: writ.v1.Hello.trusting:type_name -> writ.v1.Trusting
-	0,  // 23: writ.v1.Acknowledge.kind:type_name -> writ.v1.Acknowledge.Kind
-	23, // 24: writ.v1.SignalReport.first_seen:type_name -> google.protobuf.Timestamp
-	23, // 25: writ.v1.SignalReport.last_seen:type_name -> google.protobuf.Timestamp
-	22, // 26: writ.v1.SignalReport.values:type_name -> writ.v1.SignalReport.ValuesEntry
-	1,  // 27: writ.v1.Enrolment.Enrol:input_type -> writ.v1.EnrolRequest
-	3,  // 28: writ.v1.Enrolment.Return:input_type -> writ.v1.ReturnRequest
-	4,  // 29: writ.v1.Spokes.Renew:input_type -> writ.v1.RenewRequest
-	8,  // 30: writ.v1.Spokes.Connect:input_type -> writ.v1.SpokeMessage
-	2,  // 31: writ.v1.Enrolment.Enrol:output_type -> writ.v1.EnrolResponse
-	5,  // 32: writ.v1.Enrolment.Return:output_type -> writ.v1.RenewResponse
-	5,  // 33: writ.v1.Spokes.Renew:output_type -> writ.v1.RenewResponse
-	9,  // 34: writ.v1.Spokes.Connect:output_type -> writ.v1.HubMessage
-	31, // [31:35] is the sub-list for method output_type
-	27, // [27:31] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	13, // 14: writ.v1.SpokeMessage.standing:type_name -> writ.v1.Standing
+	20, // 15: writ.v1.HubMessage.inspect:type_name -> writ.v1.Inspect
+	22, // 16: writ.v1.HubMessage.acknowledge:type_name -> writ.v1.Acknowledge
+	10, // 17: writ.v1.HubMessage.trust_roots:type_name -> writ.v1.TrustRoots
+	11, // 18: writ.v1.HubMessage.renewal:type_name -> writ.v1.Renewal
+	14, // 19: writ.v1.Standing.leases:type_name -> writ.v1.Lease
+	25, // 20: writ.v1.Lease.since:type_name -> google.protobuf.Timestamp
+	25, // 21: writ.v1.Lease.until:type_name -> google.protobuf.Timestamp
+	7,  // 22: writ.v1.Hello.head:type_name -> writ.v1.Head
+	6,  // 23: writ.v1.Hello.version:type_name -> writ.v1.Version
+	25, // 24: writ.v1.Hello.at:type_name -> google.protobuf.Timestamp
+	16, // 25: writ.v1.Hello.facts:type_name -> writ.v1.ClusterFacts
+	12, // 26: writ.v1.Hello.trusting:type_name -> writ.v1.Trusting
+	0,  // 27: writ.v1.Acknowledge.kind:type_name -> writ.v1.Acknowledge.Kind
+	25, // 28: writ.v1.SignalReport.first_seen:type_name -> google.protobuf.Timestamp
+	25, // 29: writ.v1.SignalReport.last_seen:type_name -> google.protobuf.Timestamp
+	24, // 30: writ.v1.SignalReport.values:type_name -> writ.v1.SignalReport.ValuesEntry
+	1,  // 31: writ.v1.Enrolment.Enrol:input_type -> writ.v1.EnrolRequest
+	3,  // 32: writ.v1.Enrolment.Return:input_type -> writ.v1.ReturnRequest
+	4,  // 33: writ.v1.Spokes.Renew:input_type -> writ.v1.RenewRequest
+	8,  // 34: writ.v1.Spokes.Connect:input_type -> writ.v1.SpokeMessage
+	2,  // 35: writ.v1.Enrolment.Enrol:output_type -> writ.v1.EnrolResponse
+	5,  // 36: writ.v1.Enrolment.Return:output_type -> writ.v1.RenewResponse
+	5,  // 37: writ.v1.Spokes.Renew:output_type -> writ.v1.RenewResponse
+	9,  // 38: writ.v1.Spokes.Connect:output_type -> writ.v1.HubMessage
+	35, // [35:39] is the sub-list for method output_type
+	31, // [31:35] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_writ_v1_hub_proto_init() }
@@ -2019,6 +2218,7 @@ func file_writ_v1_hub_proto_init() {
 		(*SpokeMessage_Rejected)(nil),
 		(*SpokeMessage_Rehearsed)(nil),
 		(*SpokeMessage_Trusting)(nil),
+		(*SpokeMessage_Standing)(nil),
 	}
 	file_writ_v1_hub_proto_msgTypes[8].OneofWrappers = []any{
 		(*HubMessage_Bundle)(nil),
@@ -2037,7 +2237,7 @@ func file_writ_v1_hub_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_writ_v1_hub_proto_rawDesc), len(file_writ_v1_hub_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

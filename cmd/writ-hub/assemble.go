@@ -170,7 +170,7 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	if err := rollout.Watch(front.Manager(), rollout.Parts{Gateway: gw, Meter: meter, Tracer: tracing, Log: log, Now: now}); err != nil {
 		return nil, err
 	}
-	presence := intake.NewPresence(front, standings{enrolment, gw, now}.of, log, now)
+	presence := intake.NewPresence(front, gw.Asked, standings{enrolment, gw, now}.of, log, now)
 	projector.Presence, enrolment.Changed = presence, presence.Touch
 	spokes.Link = link.New(link.Parts{Clusters: clusters, Renewer: enrolment, Queue: gw, Heads: gw, Deliveries: gw, Answers: gw, Rehearsals: gw,
 		Signals: inbox, Presence: presence, Trust: turning, Log: log, Now: now})

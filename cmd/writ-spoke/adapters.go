@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/writ-dev/writ/api/bundle"
@@ -42,6 +43,7 @@ type handler struct {
 	epochs   *epoch.Keeper
 	trusted  *trusted.Keeper
 	identity *enrol.Enrolment
+	stands   func() // has the hub told how the spoke stands
 }
 
 // TrustRoots implements link.Handler.
@@ -70,6 +72,12 @@ func (h *handler) Bundle(ctx context.Context, envelope []byte) error {
 // Head implements link.Handler.
 func (h *handler) Head(ctx context.Context, envelope []byte) error {
 	return h.heads.Head(ctx, envelope)
+}
+
+// frozen stops what is to be stopped, and has the hub told that it is held.
+func (h *handler) frozen(f bundle.Freezes) {
+	h.executor.Withdraw(f)
+	h.stands()
 }
 
 // EpochReset implements link.Handler.
@@ -188,6 +196,33 @@ func (o outbox) Head(context.Context) (epoch, sequence uint64, digest string, er
 	h, err := o.journal.Head()
 	return h.Epoch, h.Sequence, h.Digest, err
 }
+
+// holding says what the journal holds that people may want to end. What is frozen is read first: of what the hub sees as live while the
+// spoke holds a freeze, nothing had ended when the spoke heard of that.
+func holding(memory *journal.Journal, issuer string) func() (*writv1.Standing, error) {
+	return func() (*writv1.Standing, error) {
+		frozen, err := memory.Frozen()
+		if err != nil {
+			return nil, err
+		}
+		leases, err := memory.Leases()
+		if err != nil {
+			return nil, err
+		}
+		out := &writv1.Standing{Omitted: uint32(max(0, len(leases)-maxLeases))}
+		for _, f := range frozen.Active {
+			out.Freezes = append(out.Freezes, f.Name)
+		}
+		for _, l := range leases[:min(len(leases), maxLeases)] {
+			out.Leases = append(out.Leases, &writv1.Lease{BundleId: l.BundleID, RequestId: l.RequestID, Action: l.Action, Target: l.Target,
+				Issuer: issuer, Id: l.ID, Since: timestamppb.New(l.Since), Until: timestamppb.New(l.Until)})
+		}
+		return out, nil
+	}
+}
+
+// maxLeases bounds how many credentials the hub is told of at once.
+const maxLeases = 64
 
 // Undelivered implements link.Journal.
 func (o outbox) Undelivered(_ context.Context, visit func(kind writv1.Acknowledge_Kind, bundleID string, envelope, artefact []byte)) error {

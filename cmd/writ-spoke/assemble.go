@@ -112,13 +112,15 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 
 	h := &handler{targets: targets, probes: prober != nil, policy: policy, trusted: root, identity: enrolment, epochs: &epoch.Keeper{Audience: audience, Root: root, Journal: memory, Log: log, Now: now},
 		heads: &heads.Watch{Audience: audience, Root: root, Journal: memory, Log: log, Now: now}}
+	h.heads.Heard = h.frozen
 	taker, err := census.New(kube)
 	if err != nil {
 		return err
 	}
 	uplink := link.New(link.Parts{Facts: taker.Take, Address: enrolment.Hub.Connect, Credentials: identity.DialCredentials(enrolment.Source),
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
-		Journal: outbox{memory}, Handler: h, Log: log})
+		Journal: outbox{memory}, Standing: holding(memory, c.Credentials), Handler: h, Log: log})
+	h.stands = uplink.Stands
 	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
 		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
 	stage, err := stageOf(c, kube, box, root, audience, veil(enrolment.ReceiptKey), log)
@@ -140,6 +142,7 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	group.Go(func() error { enrolment.Keep(ctx); return nil })
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return prune(ctx, memory, log) })
+	group.Go(func() error { return settle(ctx, log) })
 	group.Go(func() error {
 		select {
 		case <-ready: // what was under way comes before what is new
@@ -150,6 +153,27 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	})
 	log.Info("spoke runs", "cluster", enrolment.Cluster, "hub", enrolment.Hub.Connect, "credentials", c.Credentials)
 	return group.Wait()
+}
+
+const (
+	// settleAfter is how long after its start a spoke has what it needs.
+	settleAfter = 15 * time.Second
+	// settleEvery is how often it lets go again of what it has not asked for since.
+	settleEvery = time.Hour
+)
+
+// settle lets go of what only the start needed, and of what only an action needed now and then.
+func settle(ctx context.Context, log *slog.Logger) error {
+	for wait := settleAfter; ; wait = settleEvery {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+		if err := shed(); err != nil {
+			log.Info("pages of the program that nobody asks for are kept", "error", err)
+		}
+	}
 }
 
 // joinWithin is how long a hub that cannot be reached is tried before the pod ends, so that its last words say so.

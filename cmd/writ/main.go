@@ -25,6 +25,7 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/bundle"
 	"github.com/writ-dev/writ/cmd/writ/ca"
 	"github.com/writ-dev/writ/cmd/writ/cluster"
+	"github.com/writ-dev/writ/cmd/writ/credentials"
 	"github.com/writ-dev/writ/cmd/writ/demo"
 	"github.com/writ-dev/writ/cmd/writ/doctor"
 	"github.com/writ-dev/writ/cmd/writ/freeze"
@@ -85,7 +86,7 @@ func newRoot() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("namespace", cobra.NoFileCompletions)
 	root.AddCommand(
 		cluster.New(hub, vault.Withdraw), request.New(hub), rollout.New(hub), approval.NewApprove(hub), approval.NewDeny(hub),
-		freeze.New(hub), freeze.NewThaw(hub),
+		freeze.New(hub), freeze.NewThaw(hub), credentials.New(hub),
 		bundle.New(hub), trust.New(hub), ca.New(), action.New(hub), policy.New(hub), audit.New(), doctor.New(hub), vault.New(hub), hubdata.New(), install.New(), demo.New(), demo.NewDrill(), newVersion(),
 	)
 	usage.Strict(root)

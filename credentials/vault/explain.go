@@ -25,6 +25,10 @@ func explain(doing string, err error) error {
 	}
 	var answer *api.ResponseError
 	if !errors.As(err, &answer) {
+		var timed interface{ Timeout() bool }
+		if errors.As(err, &timed) && timed.Timeout() {
+			return fmt.Errorf("vault does not answer in time: %s: %w", doing, err)
+		}
 		return fmt.Errorf("vault cannot be reached: %s: %w", doing, err)
 	}
 	said := strings.Join(strings.Fields(strings.Join(answer.Errors, "; ")), " ")

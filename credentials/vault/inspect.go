@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -21,10 +22,12 @@ type State struct {
 // ClusterState is what Vault has for one cluster.
 type ClusterState struct {
 	Mounted bool
-	Host    string // of the API server, as the engine knows it
-	Pinned  bool   // the auth method knows the cluster
-	Hands   bool   // the auth method's own policy is as Setup makes it
-	Stock   bool   // the spoke may log in by its certificate alone
+	// TokenEnds is the end of the token by which Vault works in the cluster, as Setup wrote it down; zero where it did not.
+	TokenEnds time.Time
+	Host      string // of the API server, as the engine knows it
+	Pinned    bool   // the auth method knows the cluster
+	Hands     bool   // the auth method's own policy is as Setup makes it
+	Stock     bool   // the spoke may log in by its certificate alone
 }
 
 // Inspect reads, with the token of an administrator, what Vault has. It changes nothing.
@@ -50,7 +53,12 @@ func Inspect(ctx context.Context, root *api.Client, clusters []string) (State, e
 		s.belief(data)
 	}
 	for _, name := range clusters {
-		c := ClusterState{Mounted: p.mounts[Mount(name)+"/"] != nil}
+		c := ClusterState{}
+		if mount := p.mounts[Mount(name)+"/"]; mount != nil {
+			_, end, _ := strings.Cut(mount.Description, untilEnd)
+			c.Mounted = true
+			c.TokenEnds, _ = time.Parse(time.RFC3339, end)
+		}
 		for path, see := range map[string]func(map[string]any){
 			Mount(name) + "/config":                 func(data map[string]any) { c.Host, _ = data["kubernetes_host"].(string) },
 			AuthPath + "clusters/" + name:           func(data map[string]any) { c.Pinned = data != nil },

@@ -75,8 +75,10 @@ func (j *judged) Issue(ctx context.Context, v trust.Verified, life time.Duration
 		return nil, err
 	}
 	s := j.standing(name)
-	if err := s.login(ctx, j, v, life); err != nil {
+	if err := s.login(ctx, j, v, life); errors.Is(err, credentials.ErrRefused) {
 		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("%w: %w", credentials.ErrNotIssued, err)
 	}
 	namespace := v.Order().Target.Namespace
 	secret, err := s.client.Logical().WriteWithContext(ctx, Mount(j.cluster)+"/creds/"+name, map[string]any{"kubernetes_namespace": namespace, "ttl": seconds(least)})
@@ -151,7 +153,7 @@ func (s *standing) login(ctx context.Context, j *judged, v trust.Verified, life 
 }
 
 // lease is what Vault gave, and how to give it back: the identity is deleted from the cluster, then Vault's token ends. Where the
-// cluster cannot be reached, the token's end has Vault try until it can.
+// cluster cannot be reached, the token stays for another try; its end has Vault itself try until it can.
 func (s *standing) lease(secret *api.Secret) *credentials.Lease {
 	token, _ := secret.Data["service_account_token"].(string)
 	end := time.Now().Add(time.Duration(secret.LeaseDuration) * time.Second)
@@ -168,8 +170,14 @@ func (s *standing) lease(secret *api.Secret) *credentials.Lease {
 			return fmt.Errorf("vault: the token of the lease has ended: %w", credentials.ErrOutOfReach)
 		}
 		_, err := s.client.Logical().WriteWithContext(ctx, "sys/leases/revoke", map[string]any{"lease_id": secret.LeaseID, "sync": true})
-		gone := s.client.Auth().Token().RevokeSelfWithContext(ctx, "")
-		s.ended = err == nil && gone == nil
-		return errors.Join(explain("revoking a lease", err), explain("ending the token of a lease", gone))
+		if denied(err) {
+			return fmt.Errorf("vault: the token of the lease was revoked: %w", credentials.ErrOutOfReach)
+		}
+		if err != nil {
+			return explain("revoking a lease", err)
+		}
+		err = s.client.Auth().Token().RevokeSelfWithContext(ctx, "")
+		s.ended = err == nil || denied(err)
+		return explain("ending the token of a lease", unless(err, denied))
 	})
 }

@@ -4,15 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -240,7 +234,9 @@ func TestVaultSealedRestartedOrItsPluginKilled(t *testing.T) {
 	require.ErrorContains(t, err, "was used at", "sealing forgets nothing")
 
 	// The plugin's process is killed: Vault starts another.
-	killPlugin(t, s.vault.Dir())
+	killed, err := s.vault.KillPlugin(worldvault.AuthPlugin)
+	require.NoError(t, err)
+	require.NotZero(t, killed)
 	crashed := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
 	worldtest.Eventually(t, "the plugin to be back", func(ctx context.Context) error {
 		lease, err := i.Issue(ctx, crashed, life)
@@ -258,96 +254,25 @@ func TestVaultSealedRestartedOrItsPluginKilled(t *testing.T) {
 	require.NotErrorIs(t, err, credentials.ErrRefused)
 }
 
-// killPlugin kills the auth method's process of a Vault.
-func killPlugin(t *testing.T, dir string) {
-	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	require.NoError(t, err)
-	killed := 0
-	for _, file := range files {
-		line, _ := os.ReadFile(file)
-		if program, _, _ := strings.Cut(string(line), "\x00"); program == filepath.Join(dir, "plugins", worldvault.AuthPlugin) {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			require.NoError(t, err)
-			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-			killed++
-		}
-	}
-	require.NotZero(t, killed)
-}
-
 // The API server is away when a lease is to be revoked: Vault tries until it is back.
 func TestARevocationIsTriedUntilItIsDone(t *testing.T) {
 	s := own(t)
-	line := newLine(t, strings.TrimPrefix(s.Cluster.Server(), "https://"))
-	s.host = "https://" + line.listener.Addr().String()
+	line := worldtest.NewLine(t, strings.TrimPrefix(s.Cluster.Server(), "https://"))
+	s.host = "https://" + line.Address()
 	s.setup(t, "east")
 	before := s.Identities(t.Context(), t, s.Allowed)
 	lease, err := s.spoke(t, "east").Issue(t.Context(), s.Verified(t, "scale", s.Allowed, `{"replicas":4}`), life)
 	require.NoError(t, err)
-	line.cut(true)
+	line.Cut(true)
 	err = lease.Revoke(t.Context())
 	require.Error(t, err)
 	oneLine(t, err)
 	require.NotEqual(t, before, s.Identities(t.Context(), t, s.Allowed))
-	line.cut(false)
+	line.Cut(false)
 	worldtest.Eventually(t, "Vault to take the identity back", func(ctx context.Context) error {
 		if now := s.Identities(ctx, t, s.Allowed); len(now) != len(before) {
 			return fmt.Errorf("still there: %v", now)
 		}
 		return nil
 	})
-}
-
-// line is a way to a server that can be cut.
-type line struct {
-	listener net.Listener
-	to       string
-	mu       sync.Mutex
-	down     bool
-	open     []net.Conn
-}
-
-func newLine(t *testing.T, to string) *line {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	l := &line{listener: listener, to: to}
-	t.Cleanup(func() { _ = listener.Close(); l.cut(true) })
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			l.join(from)
-		}
-	}()
-	return l
-}
-
-func (l *line) join(from net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	to, err := net.Dial("tcp", l.to)
-	if l.down || err != nil {
-		_ = from.Close()
-		if err == nil {
-			_ = to.Close()
-		}
-		return
-	}
-	l.open = append(l.open, from, to)
-	go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
-	go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
-}
-
-func (l *line) cut(down bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.down = down
-	for _, conn := range l.open {
-		_ = conn.Close()
-	}
-	l.open = nil
 }

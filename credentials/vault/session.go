@@ -17,6 +17,14 @@ import (
 // ahead is how long before its end the session's Vault token is replaced. What a token has leased ends with it.
 const ahead = 2 * time.Minute
 
+const (
+	// handshake bounds the opening of a connection to Vault.
+	handshake = 10 * time.Second
+	// silence is how long nothing may come by a connection on which an answer is due before Vault is asked for a sign of life, and
+	// how long it has to give one; then a new connection is opened.
+	silence = 3 * time.Second
+)
+
 // session is a spoke's standing with Vault, or the hub's: a token that is replaced before it ends, and when Vault no longer takes it.
 type session struct {
 	client *api.Client // for work; holds the token
@@ -61,7 +69,9 @@ func newClient(o Options, authorities *x509.CertPool, anew bool) (*api.Client, e
 		ForceAttemptHTTP2:   true,
 		DisableKeepAlives:   anew,
 		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
+		TLSHandshakeTimeout: handshake,
+		// A connection that a firewall has forgotten would else swallow every call for a quarter of an hour.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 	}}
 	client, err := api.NewClient(config)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -28,6 +29,7 @@ type SetupOptions struct {
 	KubernetesHost      string
 	KubernetesCA        []byte
 	ServiceAccountToken string
+	TokenEnds           time.Time // zero where that is not known
 
 	// TrustRoot is TUF root metadata, and ClusterUID the UID of the cluster's namespace kube-system: what Vault judges bundles by.
 	TrustRoot  []byte
@@ -87,7 +89,8 @@ func Plan(ctx context.Context, root *api.Client, o SetupOptions) ([]Step, error)
 			return unless(root.Sys().MountWithContext(ctx, mount, &api.MountInput{Type: "kubernetes"}), taken)
 		})
 	}
-	p.write("bound every lease of "+mount+"/ by "+longest, "sys/mounts/"+mount+"/tune", map[string]any{"max_lease_ttl": longest})
+	p.write("bound every lease of "+mount+"/ by "+longest, "sys/mounts/"+mount+"/tune", map[string]any{"max_lease_ttl": longest,
+		"description": described(o)})
 	p.write("point "+mount+"/ at "+o.KubernetesHost, mount+"/config", map[string]any{"kubernetes_host": o.KubernetesHost,
 		"kubernetes_ca_cert": string(o.KubernetesCA), "service_account_jwt": o.ServiceAccountToken, "disable_local_ca_jwt": true})
 	if o.Stock {
@@ -97,6 +100,17 @@ func Plan(ctx context.Context, root *api.Client, o SetupOptions) ([]Step, error)
 	}
 	return p.steps, nil
 }
+
+// described is the description of a cluster's mount. The engine does not tell anybody the token, nor its end.
+func described(o SetupOptions) string {
+	says := "Writ: the credentials of cluster " + o.Cluster
+	if !o.TokenEnds.IsZero() {
+		says += untilEnd + o.TokenEnds.UTC().Format(time.RFC3339)
+	}
+	return says
+}
+
+const untilEnd = "; Vault's token there ends "
 
 // planner gathers steps.
 type planner struct {

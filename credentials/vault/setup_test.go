@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
@@ -196,6 +197,10 @@ func TestSetupTakesTheOtherWayAway(t *testing.T) {
 	s.stock = true
 	s.setup(t, "plan")
 	require.Equal(t, vault.ClusterState{Mounted: true, Host: host, Stock: true}, inspect())
+	o := s.options("plan")
+	o.TokenEnds = time.Date(2027, 2, 24, 9, 0, 0, 0, time.UTC)
+	require.NoError(t, vault.Setup(t.Context(), s.root, o))
+	require.Equal(t, o.TokenEnds, inspect().TokenEnds)
 	require.NoError(t, vault.Remove(t.Context(), s.root, "plan"))
 	require.Equal(t, vault.ClusterState{}, inspect())
 	require.NoError(t, vault.Remove(t.Context(), s.root, "plan"), "removing again is no error")

@@ -33,6 +33,9 @@ type drill struct {
 // scaled is what the credential of an order to scale a Deployment reaches.
 var scaled = []string{"API server: read the scale of the Deployment checkout in allowed", "API server: scale the Deployment checkout in allowed"}
 
+// Each was seen to fail by one line: (a) Vault's judge not asking for the client's certificate; (a) in place, a tier taken from the order
+// (g too); (b) and the data folder, bundles not burnt, or roles that pool; (c) a Role without the object's name; (d) a token written
+// down as it is; (e) the account's token not verified, and a used token let in again; (f) and (g), roles that pool.
 var drills = []drill{
 	{"(a) the gateway's key", (*thief).gatewayKey, nil},
 	{"(a) the gateway's key and the hub's place: spokes pull what it signs", (*thief).gatewayKeyInPlace, scaled},
@@ -51,7 +54,8 @@ func TestDrills(t *testing.T) {
 	escapes, table := 0, "| stolen | what was let through, of all that was tried |\n| --- | --- |\n"
 	for _, d := range drills {
 		var got []string
-		t.Run(d.stolen, func(t *testing.T) {
+		before := escapes
+		if !t.Run(d.stolen, func(t *testing.T) {
 			who.t = t
 			got = d.try(who, t)
 			slices.Sort(got)
@@ -62,7 +66,9 @@ func TestDrills(t *testing.T) {
 				}
 			}
 			require.ElementsMatch(t, d.gets, got)
-		})
+		}) {
+			escapes = max(escapes, before+1) // what failed some other way is no less of one
+		}
 		says := "nothing"
 		if len(got) > 0 {
 			says = strings.Join(got, "; ")

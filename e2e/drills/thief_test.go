@@ -32,6 +32,7 @@ import (
 	"github.com/writ-dev/writ/api/trustfile"
 	"github.com/writ-dev/writ/credentials/credentialstest"
 	"github.com/writ-dev/writ/credentials/vault"
+	deployspoke "github.com/writ-dev/writ/deploy/spoke"
 	"github.com/writ-dev/writ/e2e/fleet"
 	"github.com/writ-dev/writ/hub/enrol/enroltest"
 	"github.com/writ-dev/writ/internal/identity"
@@ -190,7 +191,16 @@ func (w *thief) buy(svid *identity.SVID, raw []byte) []string {
 		return nil
 	}
 	defer func() { _ = client.Auth().Token().RevokeSelfWithContext(context.Background(), "") }()
-	return w.reach(secret.Data["service_account_token"].(string))
+	token := secret.Data["service_account_token"].(string)
+	w.narrow(token)
+	return w.reach(token)
+}
+
+// narrow demands that the Role of a credential alone, without the admission that stands behind it, allows no more than what was ordered.
+func (w *thief) narrow(token string) {
+	config := rest.AnonymousClientConfig(w.f.Clusters["east"].RESTConfig())
+	config.BearerToken = token
+	require.Equal(w.t, []string{"get apps/deployments/scale allowed/checkout", "patch apps/deployments/scale allowed/checkout"}, w.scene.Rights(w.t, config))
 }
 
 // reach is what a token, or none, is let through at the API server.
@@ -341,7 +351,7 @@ func (w *thief) joinToken(t *testing.T) (got []string) {
 	require.NoError(t, err)
 	raw, err := os.ReadFile(file)
 	require.NoError(t, err)
-	first, err := w.enrols(raw)
+	first, err := w.enrols(raw, foreignToken)
 	if first != nil {
 		got = append(got, "hub: enrol as cluster west")
 	}
@@ -349,11 +359,21 @@ func (w *thief) joinToken(t *testing.T) (got []string) {
 	return append(got, w.reach("")...)
 }
 
+// usedJoinToken tries a token that let a spoke in once, with the second factor that a thief can make, and with a good one, which only
+// whoever has the cluster can: the token's being used must be enough.
 func (w *thief) usedJoinToken(*testing.T) (got []string) {
 	raw, err := os.ReadFile(w.file("east.join"))
 	require.NoError(w.t, err)
-	if again, _ := w.enrols(raw); again != nil {
-		got = append(got, "hub: enrol as cluster east, twice")
+	own := func() (string, error) {
+		return w.f.Clusters["east"].TokenFor(w.t.Context(), deployspoke.SystemNamespace, deployspoke.SpokeAccount, 10*time.Minute, identity.EnrolAudience)
+	}
+	for says, second := range map[string]func() (string, error){"AccountTokenWrong": foreignToken, "TokenUsed": own} {
+		again, err := w.enrols(raw, second)
+		if again != nil {
+			got = append(got, "hub: enrol as cluster east, twice")
+			continue
+		}
+		require.ErrorContains(w.t, err, says)
 	}
 	return append(got, w.reach("")...)
 }
@@ -363,12 +383,12 @@ func foreignToken() (string, error) {
 	return enroltest.New("thief").Token(enroltest.Claims()), nil
 }
 
-func (w *thief) enrols(raw []byte) (*enrol.Enrolment, error) {
+func (w *thief) enrols(raw []byte, second func() (string, error)) (*enrol.Enrolment, error) {
 	join, err := enrol.ParseJoin(raw)
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
-	return enrol.Spoke{Dir: w.t.TempDir(), ClusterUID: "11111111-2222-4333-8444-555555555555", Release: "stolen", AccountToken: foreignToken, Log: slog.New(slog.DiscardHandler), Now: time.Now}.Start(ctx, join)
+	return enrol.Spoke{Dir: w.t.TempDir(), ClusterUID: w.uid, Release: "stolen", AccountToken: second, Log: slog.New(slog.DiscardHandler), Now: time.Now}.Start(ctx, join)
 }
 
 // connect tries the hub's port for spokes with an SVID, or without.

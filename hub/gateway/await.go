@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/v1alpha1"
 )
 
 // grace is how long after a prediction's deadline the spoke's outcome may take to arrive before the wait says so.
@@ -68,8 +70,27 @@ func (g *Gateway) awaitReceipt(ctx context.Context, r *Record, now time.Time) (o
 	if _, err := g.logOnce(ctx, r, note{entry: entry}); err != nil {
 		return outcome{}, err
 	}
+	return g.received(ctx, r, now)
+}
+
+// received frees what the action held, remembers the change, and tells of it where a policy has that told.
+func (g *Gateway) received(ctx context.Context, r *Record, now time.Time) (outcome, error) {
 	out := passed("%s", describe(r.Receipt))
-	out.ops = g.release(ctx, r)
+	changed, err := r.remember()
+	if err != nil {
+		return outcome{}, err
+	}
+	out.ops = append(g.release(ctx, r), changed...)
+	if r.Receipt.Result != bundle.Applied || r.Verdict == nil || r.Verdict.GitOps != v1alpha1.GitOpsNotify {
+		return out, nil
+	}
+	told, ops, err := g.tellFirst(Notice{Record: *r, At: now, Text: fmt.Sprintf("%s owns %s in cluster %s, which was changed (%s) for %s: bring the change to its source, or it is put back",
+		r.Facts.ManagedBy, r.Request.Target, r.Request.Cluster, r.Receipt.Change, r.Request.Name)})
+	if err != nil {
+		return outcome{}, err
+	}
+	out.ops = append(out.ops, ops...)
+	out.detail += fmt.Sprintf("; %s owns the target (told: %s)", r.Facts.ManagedBy, orElse(told, "nobody, since no group has a hook"))
 	return out, nil
 }
 

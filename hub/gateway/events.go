@@ -139,6 +139,18 @@ func (g *Gateway) attest(ctx context.Context, cluster string, envelope *dsse.Env
 // requestOf is the ID of the request that a bundle was made for.
 func requestOf(bundleID string) string { return strings.TrimPrefix(bundleID, "bundle-") }
 
+// Asked is what was asked for under an ID; false where nothing was.
+func (g *Gateway) Asked(ctx context.Context, requestID string) (Request, bool, error) {
+	r, err := g.load(ctx, requestID)
+	if errors.Is(err, store.ErrNotFound) {
+		return Request{}, false, nil
+	}
+	if err != nil {
+		return Request{}, false, err
+	}
+	return r.Request, true, nil
+}
+
 // Show has the projector told of a record as it stands; false where there is none.
 func (g *Gateway) Show(ctx context.Context, requestID string) (bool, error) {
 	r, err := g.load(ctx, requestID)

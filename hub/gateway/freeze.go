@@ -26,6 +26,8 @@ type Freeze struct {
 	Reason     string     `json:"reason"`
 	By         string     `json:"by"`
 	Until      *time.Time `json:"until,omitempty"`
+	// RevokeCredentials has what was started stopped too, and its credentials ended.
+	RevokeCredentials bool `json:"revokeCredentials,omitempty"`
 
 	Thawed   bool   `json:"-"`
 	ThawedBy string `json:"-"`
@@ -58,7 +60,7 @@ func (f Freeze) stops(r Request) bool {
 
 // said is the freeze as a spoke hears it.
 func (f Freeze) said() bundle.Freeze {
-	out := bundle.Freeze{Name: f.Name, By: f.By, Reason: f.Reason, Action: f.Action, AgentClass: f.AgentClass}
+	out := bundle.Freeze{Name: f.Name, By: f.By, Reason: f.Reason, Action: f.Action, AgentClass: f.AgentClass, RevokeCredentials: f.RevokeCredentials}
 	if f.Until != nil {
 		out.Until = f.Until.UTC()
 	}

@@ -1,6 +1,9 @@
 package gateway_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +11,7 @@ import (
 
 	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/capability"
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
 	"github.com/writ-dev/writ/hub/gateway"
@@ -27,7 +31,7 @@ func (h *hub) freeze(list ...gateway.Freeze) {
 // heard is what the signed head of a cluster says is frozen.
 func (h *hub) heard(cluster string) *bundle.Freezes {
 	h.t.Helper()
-	raw, err := h.gw.Head(h.t.Context(), cluster, true)
+	raw, err := h.gw.Head(h.t.Context(), cluster, capability.Current)
 	require.NoError(h.t, err)
 	_, head, no := bundle.OpenHead(raw)
 	require.Nil(h.t, no)
@@ -103,7 +107,7 @@ func TestAFreezeFindsWhatIsUnderWay(t *testing.T) {
 	require.Nil(t, after.Judge("bundle-other", "scale", h.clock()), "another's")
 	require.EqualValues(t, 1, h.signed())
 
-	raw, err := h.gw.Head(t.Context(), "east", false)
+	raw, err := h.gw.Head(t.Context(), "east", 2)
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "freezes", "a spoke that knows of none reads its heads strictly")
 	_, head, no := bundle.OpenHead(raw)
@@ -156,4 +160,37 @@ func TestNothingLeavesBeforeFreezesAreKnown(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, ok)
 	require.Nil(t, fresh.Frozen("east"))
+}
+
+// What ends credentials is said to spokes that can do so, and only then; where a head cannot say all that is frozen, it ends all.
+func TestAFreezeThatEndsCredentials(t *testing.T) {
+	h := newHub(t)
+	h.freeze(freezeOf("f", gateway.Freeze{AgentClass: "healer", RevokeCredentials: true}))
+	require.True(t, h.heard("east").Active[0].RevokeCredentials)
+	raw, err := h.gw.Head(t.Context(), "east", capability.Withdrawals-1)
+	require.NoError(t, err)
+	_, head, no := bundle.OpenHead(raw)
+	require.Nil(t, no)
+	require.Len(t, head.Freezes.Active, 1)
+	require.False(t, head.Freezes.Active[0].RevokeCredentials, "a spoke that does not know it reads its heads strictly")
+	require.NotContains(t, string(must(json.Marshal(head))), "revokeCredentials")
+	h.restart()
+	require.True(t, h.heard("east").Active[0].RevokeCredentials)
+
+	many := make([]gateway.Freeze, 0, 200)
+	for i := range 200 {
+		one := freezeOf(fmt.Sprintf("f%d", i), gateway.Freeze{Cluster: "east", RevokeCredentials: i == 77})
+		one.Reason = strings.Repeat("x", 256)
+		many = append(many, one)
+	}
+	h.freeze(many...)
+	require.Equal(t, bundle.Many, h.heard("east").Active[0].Name)
+	require.True(t, h.heard("east").Active[0].RevokeCredentials)
+}
+
+func must(raw []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return raw
 }

@@ -40,6 +40,13 @@ func (g *Gateway) writeOrder(ctx context.Context, r *Record, now time.Time) (out
 	if !ok {
 		return refuse(refusal.New("order", refusal.ClusterUnknown, "cluster %s has left", r.Request.Cluster)), nil
 	}
+	if no, ops, err := g.fights(ctx, r, now); err != nil {
+		return outcome{}, err
+	} else if no != nil {
+		out := refuse(no)
+		out.ops = ops
+		return out, nil
+	}
 	order := makeOrder(r, enrolled.Audience, *r.Verdict, now)
 	envelope, digest, err := bundle.Wrap(order)
 	if err != nil {
@@ -67,6 +74,9 @@ func (g *Gateway) question(r *Record, now time.Time) policy.Question {
 		AgentClass: r.Request.AgentClass, Requester: r.Request.Requester,
 		Target: c.Target, Parameters: r.Request.Parameters, Observed: c.Facts, Rules: action.Rules(c),
 		Baseline: unknownBaseline, Now: now,
+	}
+	if r.Request.Undoes == "" { // what puts back is to nobody's dislike
+		q.Owner, q.Undoable = action.Owner(c), action.Inverse(c) != nil
 	}
 	if r.Baseline != nil {
 		q.Baseline = *r.Baseline

@@ -8,28 +8,36 @@ import (
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/refusal"
+	"github.com/writ-dev/writ/api/v1alpha1"
 )
 
-// leased says which guard a record has relaxed, and until when; empty where none is leased. What a person relaxes is the person's.
-func (r *Record) leased() (guard string, until time.Time) {
+// leased says what of a record's change is leased, and until when; empty where nothing is. A guard that a person relaxes is the person's;
+// what a policy has leased from the tool that owns the target is so for everybody.
+func (r *Record) leased() (what string, until time.Time) {
 	action, c, ok := r.action()
-	if !ok || action.Guard == nil || r.Request.AgentClass == "" || r.Request.instead() || r.Inverse() == nil || r.missed() {
+	if !ok || r.Request.Undoes != "" || r.Inverse() == nil || r.missed() {
 		return "", time.Time{}
 	}
-	return action.Guard(c), r.Receipt.FinishedAt.Add(cmp.Or(r.RelaxedFor, DefaultLimits.RelaxedFor))
+	if action.Guard != nil && r.Request.AgentClass != "" && !r.Request.instead() {
+		what = action.Guard(c)
+	}
+	if what == "" && r.Verdict != nil && r.Verdict.GitOps == v1alpha1.GitOpsLease {
+		what = "leased from " + c.Facts.ManagedBy
+	}
+	return what, r.Receipt.FinishedAt.Add(cmp.Or(r.RelaxedFor, DefaultLimits.RelaxedFor))
 }
 
-// lease ends a life whose action relaxed a guard once its time is over: by its inverse, in a request of its own. The record stays open
+// lease ends a life whose change was leased once its time is over: by its inverse, in a request of its own. The record stays open
 // until then, so that a hub that starts again goes on waiting.
 func (g *Gateway) lease(ctx context.Context, r *Record, now time.Time) (outcome, error) {
-	guard, until := r.leased()
+	what, until := r.leased()
 	switch {
-	case guard == "" || g.Undoer == nil:
+	case what == "" || g.Undoer == nil:
 		return passed("no lease"), nil
 	case now.Before(until):
-		return waiting(until, "%s, until %s", guard, until.UTC().Format(time.RFC3339)), nil
+		return waiting(until, "%s, until %s", what, until.UTC().Format(time.RFC3339)), nil
 	}
-	name, err := g.Undoer.Undo(ctx, r.Request, r.Trace, *r.Inverse(), fmt.Sprintf("the lease of %s has ended: %s", r.Request.Name, guard))
+	name, err := g.Undoer.Undo(ctx, r.Request, r.Trace, *r.Inverse(), fmt.Sprintf("the lease of %s has ended: %s", r.Request.Name, what))
 	if err != nil {
 		return outcome{}, err
 	}

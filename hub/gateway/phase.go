@@ -84,6 +84,9 @@ func (r *Record) drifted() string {
 	if says != "" {
 		says += ")"
 	}
+	if r.reverted() {
+		says += "; something else has reverted it"
+	}
 	if r.UndoneBy != "" {
 		says += "; undone by " + r.UndoneBy
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
+	"github.com/writ-dev/writ/api/capability"
 )
 
 // Next returns the first bundle of a cluster's queue after a sequence; ok is false where there is none, and before it is known
@@ -55,8 +56,8 @@ func (g *Gateway) Position(ctx context.Context, cluster string) (epoch, sequence
 	return h.Epoch, h.Sequence, h.Digest, err
 }
 
-// Head is the signed end of a cluster's queue, with what is frozen there, for a spoke that can hold it.
-func (g *Gateway) Head(ctx context.Context, cluster string, holds bool) ([]byte, error) {
+// Head is the signed end of a cluster's queue, with what is frozen there, as a spoke of that capability can hold it.
+func (g *Gateway) Head(ctx context.Context, cluster string, capable uint32) ([]byte, error) {
 	enrolled, ok, err := g.Clusters.Enrolled(ctx, cluster)
 	if err != nil {
 		return nil, err
@@ -72,8 +73,12 @@ func (g *Gateway) Head(ctx context.Context, cluster string, holds bool) ([]byte,
 		h = head{Epoch: enrolled.Epoch}
 	}
 	var freezes *bundle.Freezes
-	if holds {
+	if capable >= capability.Freezes {
 		freezes = g.Frozen(cluster)
+	}
+	if freezes != nil && capable < capability.Withdrawals {
+		spared := freezes.Spared()
+		freezes = &spared
 	}
 	return g.seal(ctx, cluster, bundle.HeadType, bundle.Head{Audience: enrolled.Audience, Epoch: h.Epoch, Sequence: h.Sequence,
 		Digest: h.Digest, At: g.now().UTC().Truncate(time.Millisecond), Freezes: freezes})

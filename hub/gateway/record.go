@@ -154,11 +154,12 @@ func (r *Record) Inverse() *catalogue.Undo {
 // The keys under which the gateway keeps its state.
 const (
 	recordPrefix = "action/"
-	openPrefix   = "open/"  // records with a next step, for the restart
-	busyPrefix   = "busy/"  // targets that an action is under way for
-	headPrefix   = "head/"  // the last sequence signed, per cluster
-	triesPrefix  = "tries/" // what did not have its effect, per cluster, action and target
-	queuePrefix  = "queue/" // bundles not yet taken, per cluster, in order
+	openPrefix   = "open/"   // records with a next step, for the restart
+	busyPrefix   = "busy/"   // targets that an action is under way for
+	headPrefix   = "head/"   // the last sequence signed, per cluster
+	triesPrefix  = "tries/"  // what did not have its effect, per cluster, action and target
+	latestPrefix = "latest/" // the last change, per cluster and target
+	queuePrefix  = "queue/"  // bundles not yet taken, per cluster, in order
 )
 
 // orderPrefix begins the ID of every order; the ID of its request follows.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/writ-dev/writ/api/bundle"
@@ -17,15 +19,25 @@ const (
 	// maxTries is how often the same action may miss on the same target, one time after the other, until an agent is told to
 	// leave it to people.
 	maxTries = 3
-	// triesLast is how long after the last miss that holds.
+	// triesLast is how long a miss, or a change that was reverted, is held against an agent.
 	triesLast = 24 * time.Hour
 )
 
-// tries counts the misses of one action on one target since it last had its effect.
+// tries are the last misses of one action on one target, since it last had its effect.
 type tries struct {
-	Missed int       `json:"missed"`
-	Last   time.Time `json:"last"`
-	Told   bool      `json:"told,omitempty"` // people were asked to take over
+	Missed []miss `json:"misses"`
+	Told   bool   `json:"told,omitempty"` // people were asked to take over
+}
+
+// miss is one request that did not have its effect.
+type miss struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}
+
+// lately are the misses that still count.
+func (t tries) lately(now time.Time) []miss {
+	return slices.DeleteFunc(slices.Clone(t.Missed), func(m miss) bool { return now.Sub(m.At) > triesLast })
 }
 
 func triesKey(r Request) string {
@@ -51,11 +63,16 @@ func (g *Gateway) triedInVain(ctx context.Context, r *Record, now time.Time) (no
 		return nil, nil, nil
 	}
 	t, version, err := g.tried(ctx, r.Request)
-	if err != nil || t.Missed < maxTries || now.Sub(t.Last) > triesLast {
+	missed := t.lately(now)
+	if err != nil || len(missed) < maxTries {
 		return nil, nil, err
 	}
-	no = refusal.New("limit", refusal.TriedInVain, "%s of %s did not have its effect %d times, last at %s: it takes a person to ask for it again",
-		r.Request.Action, r.Request.Target, t.Missed, t.Last.UTC().Format(time.RFC3339))
+	names := make([]string, 0, maxTries)
+	for _, m := range missed {
+		names = append(names, m.Name)
+	}
+	no = refusal.New("limit", refusal.TriedInVain, "%s of %s did not have its effect %d times (%s), last at %s: it takes a person to ask for it again",
+		r.Request.Action, r.Request.Target, len(missed), strings.Join(names, ", "), missed[len(missed)-1].At.UTC().Format(time.RFC3339))
 	if t.Told {
 		return no, nil, nil
 	}
@@ -71,16 +88,21 @@ func (g *Gateway) triedInVain(ctx context.Context, r *Record, now time.Time) (no
 
 // takeOver prepares to ask the first group to take over, and names it; empty where there is nobody to ask.
 func (g *Gateway) takeOver(r *Record, text string, now time.Time) (group string, ops []store.Op, err error) {
+	return g.tellFirst(Notice{Record: *r, Escalated: true, At: now, Text: text})
+}
+
+// tellFirst prepares to tell the first group, and names it; empty where there is nobody to tell.
+func (g *Gateway) tellFirst(n Notice) (group string, ops []store.Op, err error) {
 	if g.Notifier == nil || len(g.Groups) == 0 {
 		return "", nil, nil
 	}
-	group = g.Groups[0].Name
-	hooks := g.Notifier.Hooks(catalogue.Target{APIVersion: catalogue.Group.APIVersion, Kind: catalogue.Group.Kind, Name: group})
-	if len(hooks) == 0 {
+	n.Group = g.Groups[0].Name
+	n.Hooks = g.Notifier.Hooks(catalogue.Target{APIVersion: catalogue.Group.APIVersion, Kind: catalogue.Group.Kind, Name: n.Group})
+	if len(n.Hooks) == 0 {
 		return "", nil, nil
 	}
-	ops, err = g.Notifier.Tell(Notice{Record: *r, Group: group, Escalated: true, At: now, Text: text, Hooks: hooks})
-	return group, ops, err
+	ops, err = g.Notifier.Tell(n)
+	return n.Group, ops, err
 }
 
 // learnTry counts a miss, or forgets those before where the action had its effect. It is written with the record, so once.
@@ -95,7 +117,8 @@ func (g *Gateway) learnTry(ctx context.Context, r *Record, now time.Time) ([]sto
 	key := triesKey(r.Request)
 	switch {
 	case r.Outcome.Result == bundle.DidNot:
-		t.Missed, t.Last, t.Told = t.Missed+1, now.UTC(), false
+		missed := append(t.lately(now), miss{r.Request.Name, now.UTC()})
+		t = tries{Missed: missed[max(0, len(missed)-maxTries):]}
 		raw, err := json.Marshal(t)
 		return []store.Op{store.Check(key, version), store.Put(key, raw)}, err
 	case version == 0:

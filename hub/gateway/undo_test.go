@@ -181,8 +181,8 @@ func TestWithdraw(t *testing.T) {
 func TestWhatDoesNotHelpIsLeftToPeople(t *testing.T) {
 	h := newHub(t)
 	again := func(id, class string) gateway.Request {
-		r := request(id, "scale", `{"replicas":5}`)
-		r.Target.Name, r.AgentClass = "checkout", class
+		r := request(id, "rollout-restart", ``)
+		r.Target.Name, r.AgentClass, r.CreatedAt = "checkout", class, h.clock()
 		return r
 	}
 	h.asks(onCallThenLeads...)
@@ -198,7 +198,7 @@ func TestWhatDoesNotHelpIsLeftToPeople(t *testing.T) {
 	no := h.until("d", v1alpha1.PhaseRefused).Refusal
 	require.Equal(t, refusal.TriedInVain, no.Reason)
 	require.Contains(t, no.Detail, "(on-call was asked to take over)")
-	require.Contains(t, h.takes("pager", "d"), "did not have its effect 3 times", "the hook is told")
+	require.Contains(t, h.takes("pager", "d"), "did not have its effect 3 times (r-a, r-b, r-c)", "the hook is told")
 	require.Equal(t, []auditlog.Type{auditlog.TypeRefusal}, h.logged("d"))
 	h.restart()
 	h.submit(again("d2", "healer"))
@@ -210,10 +210,27 @@ func TestWhatDoesNotHelpIsLeftToPeople(t *testing.T) {
 	h.submit(other)
 	h.until("e", v1alpha1.PhaseDispatched) // another target is another matter
 
+	h.pass(23 * time.Hour)
+	h.submit(again("e2", "healer"))
+	h.until("e2", v1alpha1.PhaseRefused)
 	h.drift = nil
 	h.submit(again("f", ""))
 	h.answer(h.until("f", v1alpha1.PhaseDispatched))
 	h.until("f", v1alpha1.PhaseSucceeded)
 	h.submit(again("g", "healer"))
 	h.until("g", v1alpha1.PhaseDispatched)
+}
+
+// Misses of long ago are held against nobody.
+func TestMissesOfLongAgoDoNotCount(t *testing.T) {
+	h := newHub(t)
+	h.drift = three
+	for _, id := range []string{"a", "b", "c", "d"} {
+		r := request(id, "rollout-restart", ``)
+		r.AgentClass, r.CreatedAt = "healer", h.clock()
+		h.submit(r)
+		h.answer(h.until(id, v1alpha1.PhaseDispatched))
+		h.until(id, v1alpha1.PhaseIneffective)
+		h.pass(13 * time.Hour)
+	}
 }

@@ -112,7 +112,7 @@ func verdictOf(v *policy.Verdict) *v1alpha1.VerdictStatus {
 	if v == nil {
 		return nil
 	}
-	status := &v1alpha1.VerdictStatus{Tier: string(v.Tier), Why: v.Why, Approvals: v.Approvals, OnMiss: v.OnMiss, Policies: v.Policies}
+	status := &v1alpha1.VerdictStatus{Tier: string(v.Tier), Why: v.Why, Approvals: v.Approvals, OnMiss: v.OnMiss, GitOps: v.GitOps, Policies: v.Policies}
 	for _, f := range v.Findings {
 		status.Findings = append(status.Findings, v1alpha1.FindingStatus{Policy: f.Policy, Rule: f.Rule, Text: f.Text, Effect: string(f.Effect), Says: f.Says})
 	}

@@ -56,7 +56,10 @@ func freezeOf(object *v1alpha1.Freeze) gateway.Freeze {
 	spec := object.Spec
 	f := gateway.Freeze{UID: string(object.UID), Name: object.Name, Scope: spec.Scope.String(), Cluster: spec.Scope.Cluster,
 		AgentClass: spec.Scope.AgentClass, Action: spec.Scope.Action, Reason: spec.Reason, By: spec.FrozenBy,
-		Thawed: spec.Thawed, ThawedBy: spec.ThawedBy}
+		RevokeCredentials: spec.RevokeCredentials, Thawed: spec.Thawed, ThawedBy: spec.ThawedBy}
+	if f.RevokeCredentials {
+		f.Scope += ", with the credentials of what was started"
+	}
 	if spec.Until != nil {
 		until := spec.Until.UTC()
 		f.Until = &until

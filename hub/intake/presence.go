@@ -17,6 +17,7 @@ import (
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
 	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/hub/gateway"
 )
 
 const (
@@ -50,6 +51,7 @@ type issued struct{ credential, refused string }
 // Presence writes to the status of Cluster objects how they stand.
 type Presence struct {
 	client   client.Client
+	asked    func(ctx context.Context, requestID string) (gateway.Request, bool, error)
 	standing func(ctx context.Context, cluster string) (s Standing, known bool, err error)
 	wake     chan struct{}
 	log      *slog.Logger
@@ -66,14 +68,16 @@ type sighting struct {
 	offset    time.Duration // the spoke's clock, ahead of the hub's
 	contact   time.Time     // last; zero where it was refused from the start
 	dirty     bool
-	looked    time.Time // when it was last written, or found to be as it was
-	queue     uint64    // as last written
-	issued    *issued   // nil where nothing was seen to be
+	looked    time.Time        // when it was last written, or found to be as it was
+	queue     uint64           // as last written
+	issued    *issued          // nil where nothing was seen to be
+	standing  *writv1.Standing // as its spoke said last; nil before it did
 }
 
-// NewPresence makes a presence that writes with the intake's client.
-func NewPresence(i *Intake, standing func(context.Context, string) (Standing, bool, error), log *slog.Logger, now func() time.Time) *Presence {
-	return &Presence{client: i.client, standing: standing, wake: make(chan struct{}, 1), log: log, now: now, seen: map[string]*sighting{}}
+// NewPresence makes a presence that writes with the intake's client. asked is gateway.Gateway's Asked.
+func NewPresence(i *Intake, asked func(context.Context, string) (gateway.Request, bool, error), standing func(context.Context, string) (Standing, bool, error),
+	log *slog.Logger, now func() time.Time) *Presence {
+	return &Presence{client: i.client, asked: asked, standing: standing, wake: make(chan struct{}, 1), log: log, now: now, seen: map[string]*sighting{}}
 }
 
 // Connected implements link.Presence.
@@ -86,7 +90,7 @@ func (p *Presence) Connected(cluster string, hello *writv1.Hello, svidExpires ti
 		s.offset = hello.GetAt().AsTime().Sub(now)
 	}
 	if before := p.seen[cluster]; before != nil {
-		s.issued = before.issued
+		s.issued, s.standing = before.issued, before.standing
 	}
 	p.seen[cluster] = s
 }
@@ -108,6 +112,18 @@ func (p *Presence) Issued(cluster, credential, refused string) {
 	defer p.mu.Unlock()
 	s := p.sighting(cluster)
 	s.issued, s.dirty = &issued{credential, refused}, true
+}
+
+// Stands implements link.Presence.
+func (p *Presence) Stands(cluster string, standing *writv1.Standing) {
+	p.mu.Lock()
+	s := p.sighting(cluster)
+	s.standing, s.dirty = standing, true
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
 }
 
 // sighting is what is known of a cluster. The caller holds the lock.
@@ -211,6 +227,11 @@ func (p *Presence) write(ctx context.Context, cluster string, s sighting) error 
 		return nil
 	}
 	status := statusOfCluster(s, standing)
+	if s.standing != nil {
+		if err := p.live(ctx, cluster, s.standing, status); err != nil {
+			return err
+		}
+	}
 	status["conditions"] = conditions
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": object.UID}, "status": status})
 	if err != nil {

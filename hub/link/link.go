@@ -50,7 +50,7 @@ type Heads interface {
 	// Position is the last sequence that was signed, and its epoch; zeros before the first.
 	Position(ctx context.Context, cluster string) (epoch, sequence uint64, digest string, err error)
 	// Head is the same as a signed envelope, made now; with what is frozen, for a spoke that holds freezes.
-	Head(ctx context.Context, cluster string, holds bool) ([]byte, error)
+	Head(ctx context.Context, cluster string, capability uint32) ([]byte, error)
 	// Confirm hears where a spoke stands, after its Hello was judged well.
 	Confirm(ctx context.Context, cluster string, epoch, sequence uint64, digest string) error
 }
@@ -92,6 +92,8 @@ type Presence interface {
 	// Connected hears who was let in, and when the SVID ends with which it came.
 	Connected(cluster string, hello *writv1.Hello, svidExpires time.Time)
 	Disconnected(cluster string)
+	// Stands hears what a spoke holds, for people.
+	Stands(cluster string, standing *writv1.Standing)
 	// Refused hears why an enrolled cluster's spoke was not let in: one line for people.
 	Refused(cluster, why string)
 }

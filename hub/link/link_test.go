@@ -113,7 +113,7 @@ func (d *desk) Position(_ context.Context, cluster string) (uint64, uint64, stri
 	return 3, n, fmt.Sprintf("digest-%d", n), nil
 }
 
-func (d *desk) Head(_ context.Context, cluster string, _ bool) ([]byte, error) {
+func (d *desk) Head(_ context.Context, cluster string, _ uint32) ([]byte, error) {
 	d.heads.Add(1)
 	return []byte("head of " + cluster), nil
 }
@@ -167,6 +167,10 @@ func (d *desk) Refused(cluster, why string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refused = append(d.refused, cluster+": "+why)
+}
+
+func (d *desk) Stands(cluster string, standing *writv1.Standing) {
+	_ = d.note("%s stands %d %v", cluster, len(standing.GetLeases()), standing.GetFreezes())
 }
 
 func (d *desk) Disconnected(cluster string) {

@@ -43,6 +43,10 @@ func (l *Link) receive(ctx context.Context, stream writv1.Spokes_ConnectServer, 
 			}
 			continue
 		}
+		if standing := message.GetStanding(); standing != nil {
+			l.Presence.Stands(s.cluster.Name, standing)
+			continue
+		}
 		kind, id, err := l.hear(ctx, s.cluster.Name, message)
 		if err != nil {
 			// Not acknowledged, so the spoke says it again; the stream goes on for everything else.

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/writ-dev/writ/api/bundle"
-	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 )
 
@@ -84,7 +83,7 @@ func (l *Link) sendHead(ctx context.Context, stream writv1.Spokes_ConnectServer,
 	if err := l.sendTrust(ctx, stream, s); err != nil { // first: the head may be by a key that the spoke is about to learn
 		return err
 	}
-	envelope, err := l.Heads.Head(ctx, c.Name, s.capability >= capability.Freezes)
+	envelope, err := l.Heads.Head(ctx, c.Name, s.capability)
 	if errors.Is(err, bundle.ErrAway) { // the stream is good for all else; the next heartbeat tries again
 		l.Log.WarnContext(ctx, "a head is not signed", "cluster", c.Name, "error", err)
 		return nil

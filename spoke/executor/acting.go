@@ -30,7 +30,10 @@ func (e *Executor) start(a *attempt) {
 func (e *Executor) act(life context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(life, time.Duration(a.decoded.Order.DeadlineSeconds)*time.Second)
 	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	e.begin(a, stop)
 	no, err := e.walk(ctx, a, acting)
+	e.end(a)
 	if a.claimed.Entry().BundleID != "" {
 		if !a.asked {
 			a.leased.Until = e.Now() // there is none
@@ -41,15 +44,15 @@ func (e *Executor) act(life context.Context, a *attempt) {
 		return
 	}
 	if err != nil {
-		no = e.afterFault(life, a, err)
+		no = e.afterFault(life, a, err, context.Cause(ctx))
 	}
 	if err := e.finish(life, a, no); err != nil {
 		e.Log.ErrorContext(life, "receipt not written; the restart will write it", "bundle", a.id(), "error", err)
 	}
 }
 
-// afterFault decides what a fault that outlasted the deadline means: if the change left, only the cluster knows.
-func (e *Executor) afterFault(ctx context.Context, a *attempt, fault error) *refusal.Refusal {
+// afterFault decides what a fault that outlasted the deadline means, or one that was stopped: if the change left, only the cluster knows.
+func (e *Executor) afterFault(ctx context.Context, a *attempt, fault, cause error) *refusal.Refusal {
 	if a.sent {
 		check, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
@@ -57,6 +60,9 @@ func (e *Executor) afterFault(ctx context.Context, a *attempt, fault error) *ref
 			a.done = true
 			return nil
 		}
+	}
+	if stopped := (*withdrawn)(nil); errors.As(cause, &stopped) {
+		return stopped.no
 	}
 	return refusal.New("execute", refusal.DeadlineExceeded, "not done within %d s: %v", a.decoded.Order.DeadlineSeconds, fault)
 }
@@ -83,6 +89,7 @@ func (e *Executor) claim(_ context.Context, a *attempt) (*refusal.Refusal, error
 		return nil, fmt.Errorf("%w: %w", errNever, err)
 	}
 	a.claimed, a.started, a.leased = claimed, now, lease
+	e.Uplink.Stands()
 	return nil, err
 }
 
@@ -110,7 +117,7 @@ func (e *Executor) issue(ctx context.Context, a *attempt) (*refusal.Refusal, err
 		life = time.Until(end) // what is left of it
 	}
 	lease, err := e.Issuer.Issue(ctx, a.verified, life)
-	a.asked = a.asked || !errors.Is(err, credentials.ErrRefused)
+	a.asked = a.asked || !errors.Is(err, credentials.ErrRefused) && !errors.Is(err, credentials.ErrNotIssued)
 	if errors.Is(err, credentials.ErrRefused) {
 		return refusal.New("credential", refusal.CredentialRefused, "%v", err), nil
 	}

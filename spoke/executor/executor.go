@@ -32,6 +32,8 @@ type Uplink interface {
 	Taken(epoch, sequence uint64, bundleID string)
 	Rejected(sequence uint64, reason, detail string)
 	Attested()
+	// Stands hears that there is a credential more, or one less.
+	Stands()
 }
 
 // ErrGone is wrapped by Targets where the object is not there any more.
@@ -93,6 +95,9 @@ type Executor struct {
 	fatal   chan error // the journal is broken: nothing can be promised any more
 	running sync.WaitGroup
 	life    context.Context // ends with Run
+
+	mu     sync.Mutex // guards acting
+	acting map[*attempt]context.CancelCauseFunc
 }
 
 // New makes an executor. Until Run it executes nothing.
@@ -100,7 +105,8 @@ func New(parts Parts) *Executor {
 	if parts.Meter == nil {
 		parts.Meter = silent{}
 	}
-	return &Executor{Parts: parts, slots: make(chan struct{}, atOnce), fatal: make(chan error, 1), life: context.Background()}
+	return &Executor{Parts: parts, slots: make(chan struct{}, atOnce), fatal: make(chan error, 1), life: context.Background(),
+		acting: map[*attempt]context.CancelCauseFunc{}}
 }
 
 // Run takes up what was under way when the spoke stopped, and executes until the context ends. It returns once nothing of

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -55,5 +56,66 @@ func TestWhatIsFrozenIsNotStarted(t *testing.T) {
 				require.Zero(t, receipt.StartedAt)
 			})
 		}
+	}
+}
+
+// What was started is stopped where its credential is to end: wherever it stands, nothing more is changed and the credential is ended. Where the
+// change had left already, the receipt tells the truth.
+func TestWhatWasStartedIsStopped(t *testing.T) {
+	for name, c := range map[string]struct {
+		freeze  bundle.Freeze
+		applied bool // before it was stopped
+		runs    bool
+	}{
+		"everything":          {freeze: bundle.Freeze{}},
+		"its bundle":          {freeze: bundle.Freeze{AgentClass: "healer", Bundles: []string{theBundle}}},
+		"the change had left": {freeze: bundle.Freeze{}, applied: true},
+		"another action":      {freeze: bundle.Freeze{Action: "rollback"}, runs: true},
+		"over":                {freeze: bundle.Freeze{Until: time.Now().Add(-time.Minute)}, runs: true},
+	} {
+		c.freeze.Name, c.freeze.By, c.freeze.Reason, c.freeze.RevokeCredentials = "f", "sam", "a key was stolen", true
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			there, free := make(chan struct{}, 8), make(chan struct{})
+			s.server.steer = func(w http.ResponseWriter, dryRun bool) bool {
+				if dryRun == c.applied {
+					return false
+				}
+				there <- struct{}{}
+				<-free
+				return false
+			}
+			require.NoError(t, s.executor.Bundle(t.Context(), s.f.Seal(s.f.Bundle(s.f.Order()))))
+			<-there
+			frozen := bundle.Freezes{Generation: 1, Active: []bundle.Freeze{c.freeze}}
+			require.NoError(t, s.journal.Freeze(s.f.Epoch, frozen))
+			s.executor.Withdraw(frozen)
+			if c.applied || c.runs {
+				close(free)
+			}
+			receipt := s.receipt(theBundle)
+			if !c.applied && !c.runs {
+				close(free)
+			}
+			require.Equal(t, 1, s.leased(), "its credential is ended")
+			s.live(0)
+			_, _, changes := s.server.said()
+			if c.runs {
+				require.Equal(t, bundle.Applied, receipt.Result)
+				return
+			}
+			if receipt.Result == bundle.Applied {
+				require.True(t, c.applied)
+				require.Equal(t, 1, changes)
+				return
+			}
+			require.Equal(t, refusal.Frozen, receipt.Refusal.Reason)
+			require.Equal(t, "execute", receipt.Refusal.Step)
+			require.Contains(t, receipt.Refusal.Detail, "a key was stolen")
+			if !c.applied {
+				require.Zero(t, changes)
+			}
+		})
 	}
 }

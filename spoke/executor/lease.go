@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/writ-dev/writ/credentials"
 	"github.com/writ-dev/writ/spoke/journal"
 )
@@ -33,6 +35,7 @@ func (e *Executor) note(a *attempt) error {
 		return err
 	}
 	a.leased.ID = a.lease.ID
+	e.Uplink.Stands()
 	return nil
 }
 
@@ -43,6 +46,7 @@ func (e *Executor) release(l journal.Lease, lease *credentials.Lease) {
 	if lease != nil {
 		end = lease.Revoke
 	}
+	refused := 0
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := e.endOnce(l, end)
 		if err == nil {
@@ -50,13 +54,34 @@ func (e *Executor) release(l journal.Lease, lease *credentials.Lease) {
 		}
 		e.broken(err)
 		e.Log.WarnContext(e.life, "credential not ended yet, will try again", "bundle", l.BundleID, "lease", l.ID, "expires", l.Until, "error", err)
-		if errors.Is(err, credentials.ErrOutOfReach) {
+		switch {
+		case !errors.Is(err, credentials.ErrOutOfReach):
+		case lease == nil:
 			pause = max(pause, l.Until.Sub(e.Now()))
+		case e.refuses(lease):
+			if refused++; refused > 1 { // one of several API servers may only not know it yet
+				l.Until = e.Now()
+			}
+		default:
+			refused = 0
 		}
 		if !e.sleep(e.life, pause) {
 			return
 		}
 	}
+}
+
+// refuses is whether the API server takes a credential for nobody's: it has ended, whoever ended it.
+func (e *Executor) refuses(lease *credentials.Lease) bool {
+	ctx, cancel := context.WithTimeout(e.life, revokeWithin)
+	defer cancel()
+	api, err := newAPI(lease.RESTConfig(e.Cluster), "")
+	if err != nil {
+		return false
+	}
+	_, err = answerOf(api.client.Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").SetHeader("Content-Type", "application/json").
+		Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).Do(ctx))
+	return apierrors.IsUnauthorized(err)
 }
 
 func (e *Executor) endOnce(l journal.Lease, end func(context.Context) error) error {
@@ -72,5 +97,6 @@ func (e *Executor) endOnce(l journal.Lease, end func(context.Context) error) err
 	if err := e.Journal.Ended(l.BundleID); err != nil {
 		return fmt.Errorf("it has ended, and is not forgotten: %w", err)
 	}
+	e.Uplink.Stands()
 	return nil
 }

@@ -21,7 +21,7 @@ func (s *scene) live(want int) (leases []journal.Lease) {
 		var err error
 		leases, err = s.journal.Leases()
 		return err == nil && len(leases) == want
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return leases
 }
 

@@ -39,8 +39,9 @@ type scene struct {
 	server   *server
 	receipts *bundle.Key
 	stop     func()
-	onAllow  func() // before the local policy's word
-	onIssue  func() // before a lease
+	onAllow  func()                // before the local policy's word
+	onIssue  func()                // before a lease
+	parts    func(*executor.Parts) // may put real ones in the place of the scene's own
 
 	mu       sync.Mutex // guards what is below
 	late     time.Duration
@@ -59,7 +60,12 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{t: t, f: trusttest.New(t), dir: filepath.Join(t.TempDir(), "journal"), server: newServer(t),
+	return newSceneWith(t, trusttest.New(t), func(*executor.Parts) {})
+}
+
+func newSceneWith(t *testing.T, f *trusttest.Fixture, parts func(*executor.Parts)) *scene {
+	t.Helper()
+	s := &scene{t: t, f: f, parts: parts, dir: filepath.Join(t.TempDir(), "journal"), server: newServer(t),
 		onAllow: func() {}, onIssue: func() {}}
 	s.receipts = s.f.Keys(1)[0]
 	s.open()
@@ -78,9 +84,11 @@ func (s *scene) open() {
 
 // run starts an executor on the journal as it is.
 func (s *scene) run() {
-	s.executor = executor.New(executor.Parts{Audience: s.f.Audience, Root: s.f.Root, Journal: s.journal, Policy: s, Issuer: s, Targets: s,
+	parts := executor.Parts{Audience: s.f.Audience, Root: s.f.Root, Journal: s.journal, Policy: s, Issuer: s, Targets: s,
 		Uplink: s, Prober: s.prober, Cluster: &rest.Config{Host: s.server.URL}, Veil: func(string) []byte { return nil }, Receipts: s.receipts, Tracer: noop.NewTracerProvider().Tracer(""),
-		Log: slog.New(slog.DiscardHandler), Now: s.now})
+		Log: slog.New(slog.DiscardHandler), Now: s.now}
+	s.parts(&parts)
+	s.executor = executor.New(parts)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	x := s.executor
@@ -170,6 +178,9 @@ func (s *scene) Rejected(_ uint64, reason, _ string) {
 // Attested implements Uplink.
 func (s *scene) Attested() {}
 
+// Stands implements Uplink.
+func (s *scene) Stands() {}
+
 // receipt waits for the signed receipt of a bundle.
 func (s *scene) receipt(bundleID string) bundle.Receipt {
 	s.t.Helper()
@@ -183,7 +194,7 @@ func (s *scene) receipt(bundleID string) bundle.Receipt {
 			}
 		}
 		return raw != nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	envelope, receipt, no := bundle.OpenReceipt(raw)
 	require.Nil(s.t, no)
 	_, err := bundle.VerifyAll(s.t.Context(), envelope, 1, []dsse.Verifier{s.receipts})

@@ -57,3 +57,12 @@ func TestAFrozenClaimWritesNothing(t *testing.T) {
 	_, err := j.ClaimUnless(name(1), noon, nil, judge)
 	require.NoError(t, err)
 }
+
+// A spoke that was upgraded hears more of a list that it holds: that the freeze ends credentials. It is the same list.
+func TestAListThatEndsCredentialsIsTheSameList(t *testing.T) {
+	f := bundle.Freezes{Generation: 7, Active: []bundle.Freeze{{Name: "f", By: "sam", Reason: "x", RevokeCredentials: true}}}
+	require.True(t, f.Spared().Same(f))
+	require.True(t, f.Active[0].RevokeCredentials, "the list itself is as it was")
+	f.Active[0].Reason = "y"
+	require.False(t, f.Same(bundle.Freezes{Generation: 7, Active: []bundle.Freeze{{Name: "f", By: "sam", Reason: "x"}}}))
+}

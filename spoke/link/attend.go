@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	writv1 "github.com/writ-dev/writ/api/writv1"
@@ -19,6 +20,8 @@ const (
 	rehearsers = 4  // rehearsals at once
 	rehearsMax = 32 // rehearsals that wait; likewise
 	bundleMax  = 16 // bundles that wait for the handler
+	// standsEvery is how often the standing is said at most: what lives shorter need not be heard of.
+	standsEvery = 250 * time.Millisecond
 )
 
 // stream is one Connect, and what of it waits inside the spoke.
@@ -52,6 +55,7 @@ func (l *Link) attend(ctx context.Context, client writv1.SpokesClient) (greeted 
 		return nil // the stream has ended; receive knows why
 	})
 	group.Go(func() error { return l.handle(ctx, s) })
+	group.Go(func() error { return l.stand(ctx) })
 	for range inspectors {
 		group.Go(func() error { return l.inspect(ctx, s) })
 	}
@@ -157,6 +161,37 @@ func (l *Link) handle(ctx context.Context, s *stream) error {
 			if err := l.Handler.Bundle(ctx, envelope); err != nil {
 				return fmt.Errorf("take in a bundle: %w", err)
 			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// stand says how the spoke stands, at first and whenever that has changed.
+func (l *Link) stand(ctx context.Context) error {
+	if l.Standing == nil {
+		return nil
+	}
+	for said := (*writv1.Standing)(nil); ; {
+		now, err := l.Standing()
+		if err != nil {
+			return fmt.Errorf("read the standing: %w", err)
+		}
+		if said == nil || !proto.Equal(said, now) {
+			select {
+			case l.outbox <- &writv1.SpokeMessage{Body: &writv1.SpokeMessage_Standing{Standing: now}}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			said = now
+		}
+		select {
+		case <-l.stands:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case <-time.After(standsEvery):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -126,6 +126,8 @@ func (h *hub) hear(m *writv1.SpokeMessage) (a *writv1.Acknowledge) {
 		a = &writv1.Acknowledge{Kind: writv1.Acknowledge_KIND_OUTCOME, Id: body.Outcome.GetBundleId()}
 	case *writv1.SpokeMessage_Signal:
 		a = &writv1.Acknowledge{Kind: writv1.Acknowledge_KIND_SIGNAL, Id: body.Signal.GetId()}
+	case *writv1.SpokeMessage_Standing:
+		h.heard = append(h.heard, fmt.Sprintf("stands %d %v", len(body.Standing.GetLeases()), body.Standing.GetFreezes()))
 	case *writv1.SpokeMessage_Trusting:
 		h.heard = append(h.heard, fmt.Sprintf("trusting %d %s", body.Trusting.GetRootVersion(), body.Trusting.GetProblem()))
 	case *writv1.SpokeMessage_Taken:
@@ -165,6 +167,7 @@ type cluster struct {
 	got         []string
 	fails       int // so many bundles fail
 	link        *Link
+	leases      int
 }
 
 func (c *cluster) EpochReset(context.Context, []byte) error { return nil }
@@ -253,7 +256,7 @@ func start(t *testing.T, h *hub, c *cluster, resend time.Duration) *Link {
 	svid, err := identity.NewSVID(chain, key)
 	require.NoError(t, err)
 	l := New(Parts{Address: h.address, Credentials: identity.DialCredentials(identity.NewSource(svid, h.ca.Authorities())),
-		Cluster: "east", ClusterUID: "uid", Version: &writv1.Version{Capability: 1}, Journal: c, Handler: handler{c}, Resend: resend,
+		Cluster: "east", ClusterUID: "uid", Version: &writv1.Version{Capability: 1}, Journal: c, Handler: handler{c}, Resend: resend, Standing: c.standing,
 		Log: slog.New(slog.DiscardHandler)})
 	c.link = l
 	ctx, cancel := context.WithCancel(t.Context())
@@ -261,6 +264,31 @@ func start(t *testing.T, h *hub, c *cluster, resend time.Duration) *Link {
 	go func() { defer close(done); _ = l.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return l
+}
+
+// standing is how many leases are said to be live.
+func (c *cluster) standing() (*writv1.Standing, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &writv1.Standing{Leases: make([]*writv1.Lease, c.leases), Freezes: []string{"f"}}, nil
+}
+
+// How the spoke stands is said on each connection, and when it has changed.
+func TestTheStandingIsSaid(t *testing.T) {
+	h, c := newHub(t), &cluster{}
+	l := start(t, h, c, time.Hour)
+	require.Eventually(t, func() bool { return h.count("stands 0 [f]") == 1 }, patience, time.Millisecond)
+	l.Stands()
+	c.mu.Lock()
+	c.leases = 2
+	c.mu.Unlock()
+	l.Stands()
+	require.Eventually(t, func() bool { return h.count("stands 2 [f]") == 1 }, patience, time.Millisecond)
+	l.Stands()
+	h.server.Stop()
+	h.start(t)
+	require.Eventually(t, func() bool { return h.count("stands 2 [f]") == 2 }, patience, time.Millisecond)
+	require.Equal(t, 1, h.count("stands 0 [f]"), "what has not changed is not said again")
 }
 
 func bundle(text string) *writv1.HubMessage {

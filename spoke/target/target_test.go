@@ -93,6 +93,7 @@ func TestProtectedAndManagedBy(t *testing.T) {
 		{"Flux by Helm", "shop", map[string]string{"app.kubernetes.io/managed-by": "Helm", "helm.toolkit.fluxcd.io/name": "x"}, nil, false, "flux"},
 		{"Flux by kustomize", "shop", map[string]string{"kustomize.toolkit.fluxcd.io/name": "x"}, nil, false, "flux"},
 		{"Argo CD", "shop", nil, map[string]string{"argocd.argoproj.io/tracking-id": "x"}, false, "argocd"},
+		{"Helm, by its annotation", "shop", nil, map[string]string{"meta.helm.sh/release-name": "x"}, false, "Helm"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,6 +103,16 @@ func TestProtectedAndManagedBy(t *testing.T) {
 			require.Equal(t, c.managedBy, w.facts().ManagedBy)
 		})
 	}
+}
+
+// A pod has the labels of its template, but it is its controller's.
+func TestWhatAControllerMadeIsNotGitOps(t *testing.T) {
+	w := &workload{kind: catalogue.Pod}
+	w.Namespace, w.Labels = "shop", map[string]string{"app.kubernetes.io/managed-by": "Helm"}
+	require.Equal(t, "Helm", w.facts().ManagedBy)
+	is := true
+	w.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "x", Controller: &is}}
+	require.Empty(t, w.facts().ManagedBy)
 }
 
 func TestWhatCannotBeAskedForIsNotFound(t *testing.T) {

@@ -102,12 +102,17 @@ func (w *workload) protected() bool {
 	return labelled && value != "false"
 }
 
-// managedBy names the tool that will put the object back. GitOps comes first: it may well install by Helm.
+// managedBy names the tool that will put the object back. GitOps comes first: it may well install by Helm. What a controller made has
+// its labels from there, and is nobody's else.
 func (w *workload) managedBy() string {
+	if metav1.GetControllerOf(&w.ObjectMeta) != nil {
+		return ""
+	}
 	for _, owner := range []struct{ prefix, name string }{
-		{"argocd.argoproj.io/", "argocd"},
-		{"kustomize.toolkit.fluxcd.io/", "flux"},
-		{"helm.toolkit.fluxcd.io/", "flux"},
+		{"argocd.argoproj.io/", catalogue.ArgoCD},
+		{"kustomize.toolkit.fluxcd.io/", catalogue.Flux},
+		{"helm.toolkit.fluxcd.io/", catalogue.Flux},
+		{"meta.helm.sh/", catalogue.Helm},
 	} {
 		if hasPrefix(w.Labels, owner.prefix) || hasPrefix(w.Annotations, owner.prefix) {
 			return owner.name

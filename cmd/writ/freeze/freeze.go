@@ -5,6 +5,7 @@
 package freeze
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -92,14 +93,9 @@ func (o *order) freeze(command *cobra.Command, hub *access.Hub) error {
 	if err != nil {
 		return err
 	}
-	object := &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix(o.scope)},
-		Spec: v1alpha1.FreezeSpec{Scope: o.scope, Reason: o.reason}}
-	if o.length > 0 {
-		until := metav1.NewTime(time.Now().Add(o.length).Truncate(time.Second).Add(time.Second))
-		object.Spec.Until = &until
-	}
-	if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
-		return access.Explain(err)
+	object, err := Declare(ctx, c, v1alpha1.FreezeSpec{Scope: o.scope, Reason: o.reason}, o.length)
+	if err != nil {
+		return err
 	}
 	var fleet v1alpha1.ClusterList // frozen already: who cannot hold it is said as far as it can be seen
 	if err := c.List(ctx, &fleet); err != nil {
@@ -111,6 +107,19 @@ func (o *order) freeze(command *cobra.Command, hub *access.Hub) error {
 	}
 	fmt.Fprintf(out, "%s is frozen by %s, %s\nnext: writ unfreeze %s\n", object.Spec.Scope, show.Plain(object.Spec.FrozenBy), ends(object), object.Name)
 	return nil
+}
+
+// Declare has something frozen, for a time; for 0, until it is thawed.
+func Declare(ctx context.Context, c client.Client, spec v1alpha1.FreezeSpec, length time.Duration) (*v1alpha1.Freeze, error) {
+	object := &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix(spec.Scope)}, Spec: spec}
+	if length > 0 {
+		until := metav1.NewTime(time.Now().Add(length).Truncate(time.Second).Add(time.Second))
+		object.Spec.Until = &until
+	}
+	if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
+		return nil, access.Explain(err)
+	}
+	return object, nil
 }
 
 // prefix begins the name of a freeze.

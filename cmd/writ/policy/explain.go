@@ -103,6 +103,9 @@ func (e *explanation) print(out io.Writer) {
 		if v.OnMiss == v1alpha1.OnMissUndo {
 			story.Say("On a miss", "it is undone")
 		}
+		if v.GitOps != "" {
+			story.Say("GitOps", "%s", map[string]string{v1alpha1.GitOpsLease: "the change is leased, and put back", v1alpha1.GitOpsNotify: "the first group is told of the change"}[v.GitOps])
+		}
 		request.Policies(story, v)
 	}
 	if len(e.Unheard) > 0 {

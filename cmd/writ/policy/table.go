@@ -57,6 +57,7 @@ type expect struct {
 	Reason    refusal.Reason `json:"reason,omitempty"`
 	Tier      catalogue.Tier `json:"tier,omitempty"`
 	Approvals *int32         `json:"approvals,omitempty"`
+	GitOps    string         `json:"gitOps,omitempty"`   // lease or notify
 	Policies  []string       `json:"policies,omitempty"` // that matched: just these
 	DeniedBy  []string       `json:"deniedBy,omitempty"` // just these
 	Says      string         `json:"says,omitempty"`     // part of the refusal
@@ -167,12 +168,20 @@ func (c *testCase) judge(set *policy.Set, find site.Finder, now time.Time) (poli
 	floor, why := action.TierOf(judged)
 	q := policy.Question{Action: action.Name, Cluster: c.Request.Cluster, ClusterLabels: c.ClusterLabels, AgentClass: c.Request.AgentClass,
 		Requester: c.Request.Requester, Target: c.Request.Target, Parameters: c.Request.Parameters, Observed: c.Observed,
-		Rules: action.Rules(judged), Baseline: int64(c.Observed.Replicas), Now: now}
+		Rules: action.Rules(judged), Baseline: int64(c.Observed.Replicas), Now: now,
+		Owner: action.Owner(judged), Undoable: action.Inverse(judged) != nil}
 	if c.Baseline != nil {
 		q.Baseline = *c.Baseline
 	}
 	verdict, no := set.Judge(q, floor, why)
 	return verdict, no, nil
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
 }
 
 // faults are how a verdict differs from what is expected.
@@ -192,6 +201,9 @@ func (e expect) faults(v policy.Verdict, no *refusal.Refusal) []string {
 	}
 	if e.Approvals != nil && v.Approvals != *e.Approvals {
 		differs("approvals", *e.Approvals, v.Approvals)
+	}
+	if e.GitOps != "" && v.GitOps != e.GitOps {
+		differs("gitOps", e.GitOps, orNone(v.GitOps))
 	}
 	if e.Policies != nil && !same(e.Policies, v.Policies) {
 		differs("policies", e.Policies, v.Policies)

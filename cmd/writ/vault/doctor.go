@@ -15,27 +15,38 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/cluster"
 	"github.com/writ-dev/writ/cmd/writ/doctor"
 	"github.com/writ-dev/writ/cmd/writ/show"
+	"github.com/writ-dev/writ/cmd/writ/usage"
 	"github.com/writ-dev/writ/credentials/vault"
 )
 
 func newDoctor(hub *access.Hub) *cobra.Command {
-	var format string
+	var format, workload string
 	var all bool
 	command := &cobra.Command{
 		Use: "doctor [CLUSTER...]", Short: "Look for what is wrong with Vault as a judge of bundles",
 		Long: "Compare what Vault believes and what it has for each cluster with what the hub publishes and what writ vault setup makes.\n" +
 			"It changes nothing. It ends with status 1 if a finding is an error.\n\n" +
+			"With --workload it also asks that cluster what Vault's own ServiceAccount may do there: what it needs, and nothing that would\n" +
+			"make it more.\n\n" +
 			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
-		Example:           "  writ vault doctor\n  writ vault doctor east --all",
+		Example:           "  writ vault doctor\n  writ vault doctor east --workload east.kubeconfig --all",
 		ValidArgsFunction: cluster.Names(hub),
 		RunE: func(command *cobra.Command, args []string) error {
+			if workload != "" && len(args) != 1 {
+				return usage.Errorf("--workload is the kubeconfig of one cluster: name it, as in writ vault doctor east --workload east.kubeconfig")
+			}
 			f, err := gather(command, hub, args)
+			if err == nil && workload != "" {
+				f.account, err = look(command.Context(), workload)
+			}
 			if err != nil {
 				return err
 			}
 			return doctor.Tell(command.OutOrStdout(), format, all, judge(f))
 		},
 	}
+	command.Flags().StringVar(&workload, "workload", "", "kubeconfig of the one workload cluster, for this command alone")
+	_ = command.MarkFlagFilename("workload")
 	command.Flags().BoolVar(&all, "all", false, "also print what is well")
 	show.Flag(command, &format, show.Table, show.JSON)
 	return command
@@ -47,7 +58,18 @@ type facts struct {
 	health   *vaultapi.HealthResponse
 	state    vault.State
 	clusters []string
+	account  *account // of the one cluster; nil where it was not looked at
 	now      time.Time
+}
+
+// look asks the workload cluster of a kubeconfig about Vault's account.
+func look(ctx context.Context, workload string) (*account, error) {
+	config, err := workloadConfig(workload)
+	if err != nil {
+		return nil, err
+	}
+	a, err := lookAt(ctx, config)
+	return &a, err
 }
 
 func gather(command *cobra.Command, hub *access.Hub, names []string) (f facts, err error) {
@@ -104,6 +126,10 @@ func judge(f facts) (findings []doctor.Finding) {
 	judgeBelief(f, add)
 	for _, name := range f.clusters {
 		judgeCluster(name, f.state.Clusters[name], f.state.Judges, add)
+		judgeToken(name, f.state.Clusters[name], f.now, add)
+	}
+	if f.account != nil {
+		judgeAccount(f.clusters[0], *f.account, add)
 	}
 	return findings
 }
@@ -142,6 +168,25 @@ func same(a, b string) bool {
 	ax, errA := json.Marshal(x)
 	by, errB := json.Marshal(y)
 	return errA == nil && errB == nil && string(ax) == string(by)
+}
+
+// soon is how long before its end Vault's token in a cluster is warned of.
+const soon = 14 * 24 * time.Hour
+
+// judgeToken looks at the end of the token by which Vault works in a cluster.
+func judgeToken(name string, c vault.ClusterState, now time.Time, add adder) {
+	again := "writ vault setup " + name
+	switch end := c.TokenEnds; {
+	case !c.Mounted:
+	case end.IsZero():
+		add(doctor.Unknown, "token", name, again, "when Vault's token in the cluster ends was not written down")
+	case !now.Before(end):
+		add(doctor.Failing, "token", name, again, "Vault's token in the cluster ended %s: no action gets a credential", end.Format(time.DateOnly))
+	case end.Sub(now) < soon:
+		add(doctor.Warning, "token", name, again, "Vault's token in the cluster ends %s", end.Format(time.DateOnly))
+	default:
+		add(doctor.Fine, "token", name, "", "until %s", end.Format(time.DateOnly))
+	}
 }
 
 func judgeCluster(name string, c vault.ClusterState, judges bool, add adder) {

@@ -17,13 +17,23 @@ func well() facts {
 	return facts{now: noon, clusters: []string{"east"}, info: map[string]string{"root.json": `{"a": 1}`, "authorities.pem": "ca"},
 		health: &vaultapi.HealthResponse{Initialized: true, Version: "1.21.1", ServerTimeUTC: noon.Unix()},
 		state: vault.State{Judges: true, TrustRoot: `{"a":1}`, Version: 1, Expires: noon.AddDate(1, 0, 0), Authorities: "ca",
-			Clusters: map[string]vault.ClusterState{"east": {Mounted: true, Host: "https://east:6443", Pinned: true, Hands: true}}}}
+			Clusters: map[string]vault.ClusterState{"east": {Mounted: true, Host: "https://east:6443", Pinned: true, Hands: true, TokenEnds: noon.AddDate(0, 2, 0)}}}}
 }
 
 func TestAVaultThatIsWell(t *testing.T) {
-	for _, f := range judge(well()) {
+	f := well()
+	f.account = fenced()
+	for _, f := range judge(f) {
 		require.Equal(t, doctor.Fine, f.Status, "%+v", f)
 	}
+}
+
+// fenced is an account of Vault as deploy/spoke makes it.
+func fenced() *account { return &account{there: true, namespaces: []string{"shop"}} }
+
+// with is a change of such an account.
+func with(change func(*account)) func(*facts) {
+	return func(f *facts) { f.account = fenced(); change(f.account) }
 }
 
 // Each thing that is wrong is one finding, with what to do, and nothing else is called wrong.
@@ -52,6 +62,14 @@ func TestWhatIsWrongWithVaultIsFoundAlone(t *testing.T) {
 		"an engine without a cluster": {cluster(func(c *vault.ClusterState) { c.Host = "" }), doctor.Failing, "does not know the API server"},
 		"not pinned":                  {cluster(func(c *vault.ClusterState) { c.Pinned = false }), doctor.Failing, "does not know it"},
 		"a policy that was changed":   {cluster(func(c *vault.ClusterState) { c.Hands = false }), doctor.Failing, "not as it was made"},
+		"a token that has ended":      {cluster(func(c *vault.ClusterState) { c.TokenEnds = noon }), doctor.Failing, "ended 2026-11-25"},
+		"a token that will end":       {cluster(func(c *vault.ClusterState) { c.TokenEnds = noon.AddDate(0, 0, 13) }), doctor.Warning, "ends 2026-12-08"},
+		"a token of unknown end":      {cluster(func(c *vault.ClusterState) { c.TokenEnds = time.Time{} }), doctor.Unknown, "not written down"},
+		"no account":                  {func(f *facts) { f.account = &account{} }, doctor.Failing, "no ServiceAccount writ-system/writ-vault"},
+		"an account without a place":  {with(func(a *account) { a.namespaces = nil }), doctor.Failing, "in no namespace"},
+		"an account that lacks":       {with(func(a *account) { a.lacks = []string{"bind roles in shop"} }), doctor.Failing, "may not bind roles in shop"},
+		"an account that is more":     {with(func(a *account) { a.beyond = []string{"escalate roles"} }), doctor.Failing, "in the whole cluster, escalate roles"},
+		"an account without a fence":  {with(func(a *account) { a.unfenced = []string{"x"} }), doctor.Failing, "does not hold Vault"},
 		"a cluster of which it knows nothing": {cluster(func(c *vault.ClusterState) { *c = vault.ClusterState{} }), doctor.Unknown,
 			"knows nothing"},
 	} {

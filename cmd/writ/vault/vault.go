@@ -137,9 +137,8 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 	if err != nil {
 		return err
 	}
-	var ends time.Time
 	if !o.dryRun {
-		if options.ServiceAccountToken, ends, err = o.token(ctx, config); err != nil {
+		if options.ServiceAccountToken, options.TokenEnds, err = o.token(ctx, config); err != nil {
 			return err
 		}
 	}
@@ -167,7 +166,7 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 	} else {
 		fmt.Fprintf(says, "vault judges the bundles of cluster %s\n", name)
 	}
-	fmt.Fprintf(says, "its token for %s ends %s: do this again before\n", options.KubernetesHost, ends.Local().Format(time.DateTime))
+	fmt.Fprintf(says, "its token for %s ends %s: do this again before\n", options.KubernetesHost, options.TokenEnds.Local().Format(time.DateTime))
 	if o.stock {
 		fmt.Fprintf(says, "next: start the spoke with credentials: vault, and vault.login: certificate\n")
 	} else {
