@@ -89,10 +89,7 @@ func Plan(ctx context.Context, root *api.Client, o SetupOptions) ([]Step, error)
 			return unless(root.Sys().MountWithContext(ctx, mount, &api.MountInput{Type: "kubernetes"}), taken)
 		})
 	}
-	p.write("bound every lease of "+mount+"/ by "+longest, "sys/mounts/"+mount+"/tune", map[string]any{"max_lease_ttl": longest,
-		"description": described(o)})
-	p.write("point "+mount+"/ at "+o.KubernetesHost, mount+"/config", map[string]any{"kubernetes_host": o.KubernetesHost,
-		"kubernetes_ca_cert": string(o.KubernetesCA), "service_account_jwt": o.ServiceAccountToken, "disable_local_ca_jwt": true})
+	p.point(o)
 	if o.Stock {
 		p.stock(o, id)
 	} else {

@@ -32,7 +32,7 @@ import (
 // New makes the command "vault" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
 	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for clusters' credentials, and for the gateway's key"}
-	command.AddCommand(newSetup(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub))
+	command.AddCommand(newSetup(hub), newRotate(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub))
 	return command
 }
 
@@ -69,6 +69,14 @@ func Withdraw(ctx context.Context, name string) (asked bool, err error) {
 	return true, vault.Remove(ctx, root, name)
 }
 
+// tokenLife is how long Vault's token for its account in a cluster lives, unless somebody says otherwise.
+const tokenLife = 90 * 24 * time.Hour
+
+func noAccount() error {
+	return fmt.Errorf("the workload cluster has no ServiceAccount %s/%s: install the spoke with credentials: vault first",
+		deployspoke.SystemNamespace, deployspoke.VaultAccount)
+}
+
 type setup struct {
 	workload, server                  string
 	address, caFile, serverName, tier string
@@ -101,7 +109,7 @@ func newSetup(hub *access.Hub) *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&o.workload, "workload", "", "kubeconfig of the workload cluster, for this command alone")
 	flags.StringVar(&o.server, "server", "", "the workload cluster's API server as Vault reaches it (default: the kubeconfig's)")
-	flags.DurationVar(&o.life, "token-life", 90*24*time.Hour, "how long Vault's token for its account in the cluster lives")
+	flags.DurationVar(&o.life, "token-life", tokenLife, "how long Vault's token for its account in the cluster lives")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	flags.StringVar(&o.address, "vault-address", "", "Vault as its own nodes reach it (default: VAULT_ADDR)")
 	flags.StringVar(&o.caFile, "vault-ca", "", "PEM: what Vault's certificate is signed by (default: VAULT_CACERT)")
@@ -271,8 +279,7 @@ func (o setup) token(ctx context.Context, config *rest.Config) (string, time.Tim
 	made, err := c.CoreV1().ServiceAccounts(deployspoke.SystemNamespace).CreateToken(ctx, deployspoke.VaultAccount,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
 	if apierrors.IsNotFound(err) {
-		return "", time.Time{}, fmt.Errorf("the workload cluster has no ServiceAccount %s/%s: install the spoke with credentials: vault first",
-			deployspoke.SystemNamespace, deployspoke.VaultAccount)
+		return "", time.Time{}, noAccount()
 	}
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("workload cluster: %w", err)
