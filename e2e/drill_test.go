@@ -22,6 +22,7 @@ func TestEveryKeyIsRotatedWhileActionsFlow(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, report.Lost)
 	require.Greater(t, report.Actions, 10)
+	require.Equal(t, 2, report.High)
 	require.Len(t, report.Steps, 2)
 	hub := f.Dir + "/hub"
 	out, err := f.Writ(ctx, "trust", "status", "--data-dir", hub)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ const (
 // Report is what became of the actions.
 type Report struct {
 	Actions int           // that were under way during the drill
+	High    int           // of them those of tier high, signed by approvers across the rotation of a key
 	Lost    []string      // that did not succeed, and how they ended
 	Late    int           // that took longer than LateAfter
 	Pause   time.Duration // the longest between two that succeeded in one cluster
@@ -121,14 +124,31 @@ func (w *flow) count(cluster string, r *v1alpha1.ActionRequest, from time.Time) 
 	if now.Sub(from) > LateAfter {
 		w.r.Late++
 	}
-	if r.Status.Phase != v1alpha1.PhaseSucceeded {
-		w.r.Lost = append(w.r.Lost, fmt.Sprintf("%s: %s: %s", r.Name, r.Status.Phase, r.Status.Message))
+	if w.lost(r) {
 		return
 	}
 	if last, ok := w.last[cluster]; ok {
 		w.r.Pause = max(w.r.Pause, now.Sub(last))
 	}
 	w.last[cluster] = now
+}
+
+// signed counts an action of tier high: it has waited for people, so that it is neither late nor a pause.
+func (w *flow) signed(r *v1alpha1.ActionRequest) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.r.Actions++
+	w.r.High++
+	w.lost(r)
+}
+
+// lost notes an action that did not succeed. The caller holds the lock.
+func (w *flow) lost(r *v1alpha1.ActionRequest) bool {
+	if r.Status.Phase == v1alpha1.PhaseSucceeded {
+		return false
+	}
+	w.r.Lost = append(w.r.Lost, fmt.Sprintf("%s: %s: %s", r.Name, r.Status.Phase, r.Status.Message))
+	return true
 }
 
 // flows waits until every cluster has seen some more actions.
@@ -163,8 +183,12 @@ func (w *flow) rotate(ctx context.Context, f *fleet.Fleet, step func(time.Time, 
 	}
 	hub, trust := filepath.Join(f.Dir, "hub"), filepath.Join(f.Dir, "trust")
 	root, next, key := filepath.Join(trust, "root.json"), filepath.Join(dir, "root-2.json"), filepath.Join(dir, "gateway-2.key")
-	renewed, err := fleet.MakeApprovers(filepath.Join(dir, "approvers"), nil)
+	vital := &high{cluster: slices.Min(slices.Collect(maps.Keys(f.Clusters))), renewed: filepath.Join(dir, "approvers")}
+	renewed, err := fleet.MakeApprovers(vital.renewed, nil)
 	if err != nil {
+		return err
+	}
+	if err := vital.begin(ctx, f); err != nil {
 		return err
 	}
 	for _, one := range []struct {
@@ -196,6 +220,9 @@ func (w *flow) rotate(ctx context.Context, f *fleet.Fleet, step func(time.Time, 
 		w.r.Steps = append(w.r.Steps, Step{one.what, time.Since(from)})
 		step(from, "rotated %s", one.what)
 	}
+	if err := vital.end(ctx, f, w); err != nil {
+		return err
+	}
 	return w.flows(ctx, f)
 }
 
@@ -207,7 +234,7 @@ func (r Report) Print(out io.Writer) {
 	for _, row := range []struct {
 		what  string
 		value any
-	}{{"actions in flight", r.Actions}, {"late (over " + LateAfter.String() + ")", r.Late}, {"slowest", r.Slowest.Round(10 * time.Millisecond)},
+	}{{"actions in flight", r.Actions}, {"of them of tier high, signed across it", r.High}, {"late (over " + LateAfter.String() + ")", r.Late}, {"slowest", r.Slowest.Round(10 * time.Millisecond)},
 		{"longest pause in a cluster", r.Pause.Round(10 * time.Millisecond)}} {
 		fmt.Fprintf(out, "%-40s %v\n", row.what, row.value)
 	}
