@@ -69,8 +69,8 @@ func accept(command *cobra.Command, hub *access.Hub, object *v1alpha1.Cluster) e
 		return err
 	}
 	before := object.DeepCopy()
-	object.Spec.Accepted = object.Status.ReceiptKey
-	if err := c.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	object.Spec.Accepted = object.Status.ReceiptKey // as people saw it: the hub lets nobody else in by that, whatever it writes meanwhile
+	if err := c.Patch(ctx, object, client.MergeFrom(before)); err != nil {
 		return access.Explain(err)
 	}
 	fmt.Fprintf(out, "cluster %s: the spoke with the receipt key %s is accepted; it asks again within 10 seconds\nnext: writ cluster watch %s\n", object.Name, show.Plain(object.Status.ReceiptKey), object.Name)

@@ -211,8 +211,9 @@ func declare(ctx context.Context, c client.Client, name string, spec v1alpha1.Cl
 	case p == v1alpha1.ClusterRevoked:
 		return fmt.Errorf("cluster %s is revoked; remove it first if another one is to take its name: writ cluster remove %s", name, name)
 	}
-	object.Spec = spec
-	return access.Explain(c.Update(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)))
+	before := object.DeepCopy()
+	object.Spec = spec // whatever the hub writes of its status meanwhile
+	return access.Explain(c.Patch(ctx, object, client.MergeFrom(before), client.FieldValidation(metav1.FieldValidationStrict)))
 }
 
 func hash(token string) string {
