@@ -52,12 +52,18 @@ func sign(ctx context.Context, f *fleet.Fleet, r *v1alpha1.ActionRequest, who, k
 	if err != nil {
 		return err
 	}
-	for from := time.Now(); ; {
+	bounded, cancel := context.WithTimeout(ctx, heardWithin)
+	defer cancel()
+	for {
 		_, err = f.WritAs(ctx, path, "approve", r.Name, "--yes", "--key", key)
-		if err == nil || time.Since(from) > heardWithin || ctx.Err() != nil {
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-bounded.Done():
 			return err
 		}
-		time.Sleep(time.Second)
 	}
 }
 
