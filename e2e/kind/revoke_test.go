@@ -8,11 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
+	"github.com/writ-dev/writ/cmd/writ/access"
 	"github.com/writ-dev/writ/e2e/kind/stage"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/spoke/enrol"
 )
 
 // revoke ends the identity of a cluster: it is cut off, also when its pod is started again; nothing is done there any more; the other
@@ -55,16 +59,23 @@ func revoke(s *scene) {
 // cannotJoin installs spokes whose join files are good for nothing. Each pod ends, and its termination message says why in one line.
 func (s *scene) cannotJoin(cluster string) {
 	s.Helper()
-	used, err := os.ReadFile(s.JoinFile(cluster))
+	raw, err := os.ReadFile(s.JoinFile(cluster))
 	require.NoError(s, err)
-	nobody := strings.ReplaceAll(string(used), ":30443", ":30999")
-	require.NotEqual(s, string(used), nobody)
-	for says, join := range map[string]string{
-		"the hub refused: TokenWrong: cluster and token do not belong together": string(used),
-		":30999 was not reached in 2m0s: ":                                      nobody,
+	join, err := enrol.ParseJoin(raw)
+	require.NoError(s, err)
+	published, err := access.Published(s.ctx, s.Clusters[stage.Hub].Client)
+	require.NoError(s, err)
+	other, err := identity.LoadCA(s.TempDir(), spiffeid.RequireTrustDomainFromString("other.example.org"), time.Now())
+	require.NoError(s, err)
+	for says, authorities := range map[string]string{
+		"the hub refused: TokenWrong: cluster and token do not belong together": published["authorities.pem"],
+		"certificate": string(other.Authorities().PEM()),
 	} {
+		join.Authorities = authorities
+		raw, err := join.YAML()
+		require.NoError(s, err)
 		file := filepath.Join(s.TempDir(), "join.yaml")
-		require.NoError(s, os.WriteFile(file, []byte(join), 0o600))
+		require.NoError(s, os.WriteFile(file, raw, 0o600))
 		began := time.Now()
 		require.NoError(s, s.StartSpoke(s.ctx, cluster, file))
 		words, err := s.LastWords(s.ctx, cluster)

@@ -203,9 +203,10 @@ func (s Spoke) version() *writv1.Version {
 	return &writv1.Version{Capability: capability.Current, Release: s.Release}
 }
 
-// dial connects to the port where no client certificate is asked for.
+// dial connects to the port where no client certificate is asked for. The host is looked up as each connection is made: where it has addresses of
+// both families and this pod has a way to one, what is said to be wrong is what is wrong there.
 func dial(address string, authorities *identity.Authorities) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(identity.EnrolClientTLS(authorities))))
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials.NewTLS(identity.EnrolClientTLS(authorities))))
 	if err != nil {
 		return nil, fmt.Errorf("hub address %q: %w", address, err)
 	}
