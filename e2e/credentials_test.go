@@ -71,7 +71,9 @@ func TestCredentialsAreSeenAndEnded(t *testing.T) {
 	require.NoError(t, err, out)
 	require.Contains(t, out, "ended  east: scale of deployment/shop/checkout (default/"+r.Name+")")
 	require.Contains(t, out, "everything: no credential is live")
-	stopped := w.refusedBySpoke(ctx, r)
+	stopped := w.ended(ctx, r)
+	require.Equal(t, string(refusal.Frozen), stopped.Status.Reason, stopped.Status.Message)
+	require.NotEmpty(t, stopped.Status.Receipt, "the spoke itself says so")
 	require.Contains(t, stopped.Status.Message, "a key was stolen")
 	w.untouched(ctx, before)
 	w.refused(ctx, w.scale(ctx, "checkout", 6), refusal.Frozen, before)
@@ -84,14 +86,6 @@ func TestCredentialsAreSeenAndEnded(t *testing.T) {
 	require.Contains(t, out, "LEFT   west: its spoke is not connected")
 	require.ErrorContains(t, err, "not all credentials are known to have ended")
 	clean(ctx, t, f)
-}
-
-func (w *workloads) refusedBySpoke(ctx context.Context, r *v1alpha1.ActionRequest) *v1alpha1.ActionRequest {
-	w.t.Helper()
-	done := w.ended(ctx, r)
-	require.Equal(w.t, string(refusal.Frozen), done.Status.Reason, done.Status.Message)
-	require.NotEmpty(w.t, done.Status.Receipt)
-	return done
 }
 
 func freezes(ctx context.Context, t *testing.T, f *fleet.Fleet) []v1alpha1.Freeze {

@@ -25,10 +25,7 @@ func TestWhatAnotherToolOwns(t *testing.T) {
 	before.Labels["kustomize.toolkit.fluxcd.io/name"] = "shop"
 	require.NoError(t, w.east.Create(ctx, before))
 	require.NoError(t, fleet.Ready(ctx, w.east, "checkout", fleet.GoodImage))
-	own := "writ-agent-" + fleet.AgentClass
-	path, err := f.Hub.KubeconfigForServiceAccount(ctx, own, "agent", time.Hour)
-	require.NoError(t, err)
-	agent, err := f.At(path)
+	agent, own, err := f.Agent(ctx)
 	require.NoError(t, err)
 	four := func() *v1alpha1.ActionRequest {
 		r := requestFor("scale", "checkout", `{"replicas":4}`)

@@ -21,7 +21,6 @@ import (
 	"github.com/writ-dev/writ/api/v1alpha1"
 	"github.com/writ-dev/writ/e2e/fleet"
 	"github.com/writ-dev/writ/internal/apply"
-	"github.com/writ-dev/writ/internal/world/cluster"
 )
 
 // A policy that does not compile is refused where it is written, once an administrator has put up the guard; without the guard
@@ -192,12 +191,7 @@ func says(words string) func(*v1alpha1.ActionRequest) bool {
 
 // agentsAccount may propose, in its own namespace and under its own class, and nothing else.
 func agentsAccount(ctx context.Context, t *testing.T, f *fleet.Fleet) {
-	own := "writ-agent-" + fleet.AgentClass
-	path, err := f.Hub.KubeconfigForServiceAccount(ctx, own, "agent", time.Hour)
-	require.NoError(t, err)
-	config, err := cluster.LoadKubeconfig(path)
-	require.NoError(t, err)
-	agent, err := client.New(config, client.Options{Scheme: f.Client.Scheme()})
+	agent, own, err := f.Agent(ctx)
 	require.NoError(t, err)
 	proposal := requestFor("exec", "checkout", `{}`)
 	proposal.Namespace, proposal.Spec.AgentClass = own, "trusted"

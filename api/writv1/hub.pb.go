@@ -534,7 +534,7 @@ type SpokeMessage struct {
 	//	*SpokeMessage_Rejected
 	//	*SpokeMessage_Rehearsed
 	//	*SpokeMessage_Trusting
-	//	*SpokeMessage_Standing
+	//	*SpokeMessage_Leases
 	Body          isSpokeMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -658,10 +658,10 @@ func (x *SpokeMessage) GetTrusting() *Trusting {
 	return nil
 }
 
-func (x *SpokeMessage) GetStanding() *Standing {
+func (x *SpokeMessage) GetLeases() *Leases {
 	if x != nil {
-		if x, ok := x.Body.(*SpokeMessage_Standing); ok {
-			return x.Standing
+		if x, ok := x.Body.(*SpokeMessage_Leases); ok {
+			return x.Leases
 		}
 	}
 	return nil
@@ -707,8 +707,8 @@ type SpokeMessage_Trusting struct {
 	Trusting *Trusting `protobuf:"bytes,20,opt,name=trusting,proto3,oneof"` // after each change, and each refusal, of what the spoke trusts. From capability 4 on
 }
 
-type SpokeMessage_Standing struct {
-	Standing *Standing `protobuf:"bytes,21,opt,name=standing,proto3,oneof"` // at the start, and after each change; a hub of capability 3 passes it over
+type SpokeMessage_Leases struct {
+	Leases *Leases `protobuf:"bytes,21,opt,name=leases,proto3,oneof"` // at the start, and after each change; a hub of capability 3 passes it over
 }
 
 func (*SpokeMessage_Hello) isSpokeMessage_Body() {}
@@ -729,7 +729,7 @@ func (*SpokeMessage_Rehearsed) isSpokeMessage_Body() {}
 
 func (*SpokeMessage_Trusting) isSpokeMessage_Body() {}
 
-func (*SpokeMessage_Standing) isSpokeMessage_Body() {}
+func (*SpokeMessage_Leases) isSpokeMessage_Body() {}
 
 type HubMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1076,30 +1076,30 @@ func (x *Trusting) GetSvidAuthority() string {
 	return ""
 }
 
-// Standing is what a spoke holds that people may want to end: nothing is judged by it.
-type Standing struct {
+// Leases is what people may want to end: nothing is judged by it.
+type Leases struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Leases        []*Lease               `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`    // the credentials that may be live, the oldest first; at most 64
+	Live          []*Lease               `protobuf:"bytes,1,rep,name=live,proto3" json:"live,omitempty"`        // the credentials that may be live, the oldest first; at most 64
 	Omitted       uint32                 `protobuf:"varint,2,opt,name=omitted,proto3" json:"omitted,omitempty"` // how many more there are
 	Freezes       []string               `protobuf:"bytes,3,rep,name=freezes,proto3" json:"freezes,omitempty"`  // names of what it holds frozen, at a moment before it looked for leases
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Standing) Reset() {
-	*x = Standing{}
+func (x *Leases) Reset() {
+	*x = Leases{}
 	mi := &file_writ_v1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Standing) String() string {
+func (x *Leases) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Standing) ProtoMessage() {}
+func (*Leases) ProtoMessage() {}
 
-func (x *Standing) ProtoReflect() protoreflect.Message {
+func (x *Leases) ProtoReflect() protoreflect.Message {
 	mi := &file_writ_v1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1111,26 +1111,26 @@ func (x *Standing) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
-func (*Standing) Descriptor() ([]byte, []int) {
+// Deprecated: Use Leases.ProtoReflect.Descriptor instead.
+func (*Leases) Descriptor() ([]byte, []int) {
 	return file_writ_v1_hub_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *Standing) GetLeases() []*Lease {
+func (x *Leases) GetLive() []*Lease {
 	if x != nil {
-		return x.Leases
+		return x.Live
 	}
 	return nil
 }
 
-func (x *Standing) GetOmitted() uint32 {
+func (x *Leases) GetOmitted() uint32 {
 	if x != nil {
 		return x.Omitted
 	}
 	return 0
 }
 
-func (x *Standing) GetFreezes() []string {
+func (x *Leases) GetFreezes() []string {
 	if x != nil {
 		return x.Freezes
 	}
@@ -1981,7 +1981,7 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\x04Head\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xec\x03\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\"\xe6\x03\n" +
 	"\fSpokeMessage\x12&\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0e.writ.v1.HelloH\x00R\x05hello\x12&\n" +
 	"\x05taken\x18\x02 \x01(\v2\x0e.writ.v1.TakenH\x00R\x05taken\x120\n" +
@@ -1992,8 +1992,8 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\brejected\x18\a \x01(\v2\x11.writ.v1.RejectedH\x00R\brejected\x124\n" +
 	"\trehearsed\x18\n" +
 	" \x01(\v2\x14.writ.v1.AttestationH\x00R\trehearsed\x12/\n" +
-	"\btrusting\x18\x14 \x01(\v2\x11.writ.v1.TrustingH\x00R\btrusting\x12/\n" +
-	"\bstanding\x18\x15 \x01(\v2\x11.writ.v1.StandingH\x00R\bstandingB\x06\n" +
+	"\btrusting\x18\x14 \x01(\v2\x11.writ.v1.TrustingH\x00R\btrusting\x12)\n" +
+	"\x06leases\x18\x15 \x01(\v2\x0f.writ.v1.LeasesH\x00R\x06leasesB\x06\n" +
 	"\x04body\"\xf9\x02\n" +
 	"\n" +
 	"HubMessage\x12\x18\n" +
@@ -2018,9 +2018,9 @@ const file_writ_v1_hub_proto_rawDesc = "" +
 	"\froot_version\x18\x01 \x01(\x03R\vrootVersion\x12 \n" +
 	"\vauthorities\x18\x02 \x01(\tR\vauthorities\x12\x18\n" +
 	"\aproblem\x18\x03 \x01(\tR\aproblem\x12%\n" +
-	"\x0esvid_authority\x18\x04 \x01(\tR\rsvidAuthority\"f\n" +
-	"\bStanding\x12&\n" +
-	"\x06leases\x18\x01 \x03(\v2\x0e.writ.v1.LeaseR\x06leases\x12\x18\n" +
+	"\x0esvid_authority\x18\x04 \x01(\tR\rsvidAuthority\"`\n" +
+	"\x06Leases\x12\"\n" +
+	"\x04live\x18\x01 \x03(\v2\x0e.writ.v1.LeaseR\x04live\x12\x18\n" +
 	"\aomitted\x18\x02 \x01(\rR\aomitted\x12\x18\n" +
 	"\afreezes\x18\x03 \x03(\tR\afreezes\"\xff\x01\n" +
 	"\x05Lease\x12\x1b\n" +
@@ -2142,7 +2142,7 @@ var file_writ_v1_hub_proto_goTypes = []any{
 	(*TrustRoots)(nil),            // 10: writ.v1.TrustRoots
 	(*Renewal)(nil),               // 11: writ.v1.Renewal
 	(*Trusting)(nil),              // 12: writ.v1.Trusting
-	(*Standing)(nil),              // 13: writ.v1.Standing
+	(*Leases)(nil),                // 13: writ.v1.Leases
 	(*Lease)(nil),                 // 14: writ.v1.Lease
 	(*Hello)(nil),                 // 15: writ.v1.Hello
 	(*ClusterFacts)(nil),          // 16: writ.v1.ClusterFacts
@@ -2171,12 +2171,12 @@ var file_writ_v1_hub_proto_depIdxs = []int32{
 	19, // 11: writ.v1.SpokeMessage.rejected:type_name -> writ.v1.Rejected
 	18, // 12: writ.v1.SpokeMessage.rehearsed:type_name -> writ.v1.Attestation
 	12, // 13: writ.v1.SpokeMessage.trusting:type_name -> writ.v1.Trusting
-	13, // 14: writ.v1.SpokeMessage.standing:type_name -> writ.v1.Standing
+	13, // 14: writ.v1.SpokeMessage.leases:type_name -> writ.v1.Leases
 	20, // 15: writ.v1.HubMessage.inspect:type_name -> writ.v1.Inspect
 	22, // 16: writ.v1.HubMessage.acknowledge:type_name -> writ.v1.Acknowledge
 	10, // 17: writ.v1.HubMessage.trust_roots:type_name -> writ.v1.TrustRoots
 	11, // 18: writ.v1.HubMessage.renewal:type_name -> writ.v1.Renewal
-	14, // 19: writ.v1.Standing.leases:type_name -> writ.v1.Lease
+	14, // 19: writ.v1.Leases.live:type_name -> writ.v1.Lease
 	25, // 20: writ.v1.Lease.since:type_name -> google.protobuf.Timestamp
 	25, // 21: writ.v1.Lease.until:type_name -> google.protobuf.Timestamp
 	7,  // 22: writ.v1.Hello.head:type_name -> writ.v1.Head
@@ -2218,7 +2218,7 @@ func file_writ_v1_hub_proto_init() {
 		(*SpokeMessage_Rejected)(nil),
 		(*SpokeMessage_Rehearsed)(nil),
 		(*SpokeMessage_Trusting)(nil),
-		(*SpokeMessage_Standing)(nil),
+		(*SpokeMessage_Leases)(nil),
 	}
 	file_writ_v1_hub_proto_msgTypes[8].OneofWrappers = []any{
 		(*HubMessage_Bundle)(nil),

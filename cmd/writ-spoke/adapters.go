@@ -43,7 +43,7 @@ type handler struct {
 	epochs   *epoch.Keeper
 	trusted  *trusted.Keeper
 	identity *enrol.Enrolment
-	stands   func() // has the hub told how the spoke stands
+	leased   func() // has the hub told of live credentials, and of what is frozen
 }
 
 // TrustRoots implements link.Handler.
@@ -77,7 +77,7 @@ func (h *handler) Head(ctx context.Context, envelope []byte) error {
 // frozen stops what is to be stopped, and has the hub told that it is held.
 func (h *handler) frozen(f bundle.Freezes) {
 	h.executor.Withdraw(f)
-	h.stands()
+	h.leased()
 }
 
 // EpochReset implements link.Handler.
@@ -197,24 +197,24 @@ func (o outbox) Head(context.Context) (epoch, sequence uint64, digest string, er
 	return h.Epoch, h.Sequence, h.Digest, err
 }
 
-// holding says what the journal holds that people may want to end. What is frozen is read first: of what the hub sees as live while the
+// leases says which credentials may be live, as the journal has them. What is frozen is read first: of what the hub sees as live while the
 // spoke holds a freeze, nothing had ended when the spoke heard of that.
-func holding(memory *journal.Journal, issuer string) func() (*writv1.Standing, error) {
-	return func() (*writv1.Standing, error) {
+func leases(memory *journal.Journal, issuer string) func() (*writv1.Leases, error) {
+	return func() (*writv1.Leases, error) {
 		frozen, err := memory.Frozen()
 		if err != nil {
 			return nil, err
 		}
-		leases, err := memory.Leases()
+		live, err := memory.Leases()
 		if err != nil {
 			return nil, err
 		}
-		out := &writv1.Standing{Omitted: uint32(max(0, len(leases)-maxLeases))}
+		out := &writv1.Leases{Omitted: uint32(max(0, len(live)-maxLeases))}
 		for _, f := range frozen.Active {
 			out.Freezes = append(out.Freezes, f.Name)
 		}
-		for _, l := range leases[:min(len(leases), maxLeases)] {
-			out.Leases = append(out.Leases, &writv1.Lease{BundleId: l.BundleID, RequestId: l.RequestID, Action: l.Action, Target: l.Target,
+		for _, l := range live[:min(len(live), maxLeases)] {
+			out.Live = append(out.Live, &writv1.Lease{BundleId: l.BundleID, RequestId: l.RequestID, Action: l.Action, Target: l.Target,
 				Issuer: issuer, Id: l.ID, Since: timestamppb.New(l.Since), Until: timestamppb.New(l.Until)})
 		}
 		return out, nil

@@ -119,8 +119,8 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 	}
 	uplink := link.New(link.Parts{Facts: taker.Take, Address: enrolment.Hub.Connect, Credentials: identity.DialCredentials(enrolment.Source),
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
-		Journal: outbox{memory}, Standing: holding(memory, c.Credentials), Handler: h, Log: log})
-	h.stands = uplink.Stands
+		Journal: outbox{memory}, Leases: leases(memory, c.Credentials), Handler: h, Log: log})
+	h.leased = uplink.Leased
 	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
 		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
 	stage, err := stageOf(c, kube, box, root, audience, veil(enrolment.ReceiptKey), log)

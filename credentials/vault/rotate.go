@@ -12,34 +12,27 @@ import (
 // ErrNotSetUp is wrapped where Vault has no mount for a cluster.
 var ErrNotSetUp = errors.New("vault has no mount for the cluster")
 
-// Rotate gives Vault another token of its own account in a cluster, with the token of an administrator, and changes nothing else.
-func Rotate(ctx context.Context, root *api.Client, cluster, token string, ends time.Time) error {
-	mount := Mount(cluster)
-	secret, err := root.Logical().ReadWithContext(ctx, mount+"/config")
+// Rotate gives Vault another token of its own account in a cluster, with the token of an administrator, and changes nothing else. mint makes
+// the token, and says when it ends; it is not asked where Vault has no mount for the cluster.
+func Rotate(ctx context.Context, root *api.Client, cluster string, mint func(context.Context) (token string, ends time.Time, err error)) (ends time.Time, err error) {
+	path := Mount(cluster) + "/config"
+	secret, err := root.Logical().ReadWithContext(ctx, path)
 	if err = unless(err, absent); err != nil {
-		return explain("reading "+mount+"/config", err)
+		return ends, explain("reading "+path, err)
 	}
 	if secret == nil {
-		return fmt.Errorf("%w %s", ErrNotSetUp, cluster)
+		return ends, fmt.Errorf("%w %s", ErrNotSetUp, cluster)
 	}
-	host, _ := secret.Data["kubernetes_host"].(string)
-	ca, _ := secret.Data["kubernetes_ca_cert"].(string)
+	o := SetupOptions{Cluster: cluster}
+	o.KubernetesHost, _ = secret.Data["kubernetes_host"].(string)
+	authority, _ := secret.Data["kubernetes_ca_cert"].(string)
+	o.KubernetesCA = []byte(authority)
+	if o.ServiceAccountToken, o.TokenEnds, err = mint(ctx); err != nil {
+		return ends, err
+	}
 	p := planner{root: root}
-	o := SetupOptions{Cluster: cluster, KubernetesHost: host, KubernetesCA: []byte(ca), ServiceAccountToken: token, TokenEnds: ends}
 	p.point(o)
-	return Do(ctx, cluster, p.steps)
-}
-
-// Knows is an error where Vault has no mount for a cluster.
-func Knows(ctx context.Context, root *api.Client, cluster string) error {
-	p := planner{root: root}
-	if err := p.look(ctx); err != nil {
-		return explain("looking at what is mounted", err)
-	}
-	if p.mounts[Mount(cluster)+"/"] == nil {
-		return fmt.Errorf("%w %s", ErrNotSetUp, cluster)
-	}
-	return nil
+	return o.TokenEnds, Do(ctx, cluster, p.steps)
 }
 
 // point has the engine work in a cluster by a token, whose end is written down.

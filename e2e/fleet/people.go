@@ -21,6 +21,17 @@ func (f *Fleet) As(user string, groups ...string) (client.WithWatch, error) {
 	return f.At(path)
 }
 
+// Agent is a client of the hub's API server with the account of the agent class, and the namespace in which that asks.
+func (f *Fleet) Agent(ctx context.Context) (c client.WithWatch, namespace string, err error) {
+	namespace = "writ-agent-" + AgentClass
+	path, err := f.Hub.KubeconfigForServiceAccount(ctx, namespace, "agent", time.Hour)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err = f.At(path)
+	return c, namespace, err
+}
+
 // At is a client of the hub's API server with a kubeconfig.
 func (f *Fleet) At(path string) (client.WithWatch, error) {
 	config, err := cluster.LoadKubeconfig(path)

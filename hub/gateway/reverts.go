@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,14 +63,9 @@ func (g *Gateway) fights(ctx context.Context, r *Record, now time.Time) (no *ref
 	if l.Told {
 		return no, nil, nil
 	}
-	group, ops, err := g.takeOver(r, no.Detail, now)
-	if err != nil || group == "" {
-		return no, nil, err
-	}
 	l.Told = true
-	raw, err := json.Marshal(l)
-	no.Detail = fmt.Sprintf("%s (%s was asked to take over)", no.Detail, group)
-	return no, append(ops, store.Check(latestKey(r.Request), item.Version), store.Put(latestKey(r.Request), raw)), err
+	ops, err = g.handOver(r, no, now, item, l)
+	return no, ops, err
 }
 
 // repeats reports whether a record would change, once more, just what an earlier one changed: the object is as it was before that.

@@ -76,14 +76,21 @@ func (g *Gateway) triedInVain(ctx context.Context, r *Record, now time.Time) (no
 	if t.Told {
 		return no, nil, nil
 	}
+	t.Told = true
+	ops, err = g.handOver(r, no, now, store.Item{Key: triesKey(r.Request), Version: version}, t)
+	return no, ops, err
+}
+
+// handOver prepares to ask the first group to take over what an agent is refused, and has the refusal say so. told is what to keep, in the
+// place of what was there, so that it is done once; where there is nobody to ask, nothing is kept.
+func (g *Gateway) handOver(r *Record, no *refusal.Refusal, now time.Time, there store.Item, told any) ([]store.Op, error) {
 	group, ops, err := g.takeOver(r, no.Detail, now)
 	if err != nil || group == "" {
-		return no, nil, err
+		return nil, err
 	}
-	t.Told = true
-	raw, err := json.Marshal(t)
+	raw, err := json.Marshal(told)
 	no.Detail = fmt.Sprintf("%s (%s was asked to take over)", no.Detail, group)
-	return no, append(ops, store.Check(triesKey(r.Request), version), store.Put(triesKey(r.Request), raw)), err
+	return append(ops, store.Check(there.Key, there.Version), store.Put(there.Key, raw)), err
 }
 
 // takeOver prepares to ask the first group to take over, and names it; empty where there is nobody to ask.

@@ -19,14 +19,14 @@ const (
 	maxWord = 253
 )
 
-// live shows what a spoke holds: the credentials that may be live, and what is frozen. Who asked for what they are for is not the spoke's
+// live shows which credentials a spoke says may be live, and what it holds frozen. Who asked for what they are for is not the spoke's
 // word: the hub knows that.
-func (p *Presence) live(ctx context.Context, cluster string, s *writv1.Standing, status map[string]any) error {
-	leases := s.GetLeases()
-	omitted := max(0, len(leases)-maxLive) + int(min(s.GetOmitted(), math.MaxInt32))
+func (p *Presence) live(ctx context.Context, cluster string, said *writv1.Leases, status map[string]any) error {
+	leases := said.GetLive()
+	omitted := max(0, len(leases)-maxLive) + int(min(said.GetOmitted(), math.MaxInt32))
 	credentials := make([]v1alpha1.LiveCredential, 0, min(len(leases), maxLive))
 	for _, l := range leases[:min(len(leases), maxLive)] {
-		one := v1alpha1.LiveCredential{Action: word(l.GetAction()), Target: word(l.GetTarget()), Issuer: word(l.GetIssuer()), ID: word(l.GetId()),
+		one := v1alpha1.LiveCredential{Action: word(l.GetAction(), maxWord), Target: word(l.GetTarget(), maxWord), Issuer: word(l.GetIssuer(), maxWord), ID: word(l.GetId(), maxWord),
 			Since: metav1.NewTime(l.GetSince().AsTime()), Until: metav1.NewTime(l.GetUntil().AsTime())}
 		asked, known, err := p.asked(ctx, l.GetRequestId())
 		if err != nil {
@@ -37,14 +37,15 @@ func (p *Presence) live(ctx context.Context, cluster string, s *writv1.Standing,
 		}
 		credentials = append(credentials, one)
 	}
-	freezes := make([]string, 0, len(s.GetFreezes()))
-	for _, name := range s.GetFreezes()[:min(len(s.GetFreezes()), maxLive)] {
-		freezes = append(freezes, word(name))
+	freezes := make([]string, 0, len(said.GetFreezes()))
+	for _, name := range said.GetFreezes()[:min(len(said.GetFreezes()), maxLive)] {
+		freezes = append(freezes, word(name, maxWord))
 	}
 	status["credentials"], status["credentialsOmitted"], status["freezes"] = credentials, omitted, freezes
 	return nil
 }
 
-func word(said string) string {
-	return refusal.OneLine(strings.ToValidUTF8(said[:min(len(said), maxWord)], ""))
+// word is what a spoke said, as people are shown it: one line of so many bytes at most.
+func word(said string, most int) string {
+	return refusal.OneLine(strings.ToValidUTF8(said[:min(len(said), most)], ""))
 }

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/writ-dev/writ/api/refusal"
 	"github.com/writ-dev/writ/api/v1alpha1"
 	writv1 "github.com/writ-dev/writ/api/writv1"
 	"github.com/writ-dev/writ/hub/gateway"
@@ -68,10 +67,10 @@ type sighting struct {
 	offset    time.Duration // the spoke's clock, ahead of the hub's
 	contact   time.Time     // last; zero where it was refused from the start
 	dirty     bool
-	looked    time.Time        // when it was last written, or found to be as it was
-	queue     uint64           // as last written
-	issued    *issued          // nil where nothing was seen to be
-	standing  *writv1.Standing // as its spoke said last; nil before it did
+	looked    time.Time      // when it was last written, or found to be as it was
+	queue     uint64         // as last written
+	issued    *issued        // nil where nothing was seen to be
+	leases    *writv1.Leases // as its spoke said last; nil before it did
 }
 
 // NewPresence makes a presence that writes with the intake's client. asked is gateway.Gateway's Asked.
@@ -90,7 +89,7 @@ func (p *Presence) Connected(cluster string, hello *writv1.Hello, svidExpires ti
 		s.offset = hello.GetAt().AsTime().Sub(now)
 	}
 	if before := p.seen[cluster]; before != nil {
-		s.issued, s.standing = before.issued, before.standing
+		s.issued, s.leases = before.issued, before.leases
 	}
 	p.seen[cluster] = s
 }
@@ -114,11 +113,11 @@ func (p *Presence) Issued(cluster, credential, refused string) {
 	s.issued, s.dirty = &issued{credential, refused}, true
 }
 
-// Stands implements link.Presence.
-func (p *Presence) Stands(cluster string, standing *writv1.Standing) {
+// Leased implements link.Presence.
+func (p *Presence) Leased(cluster string, leases *writv1.Leases) {
 	p.mu.Lock()
 	s := p.sighting(cluster)
-	s.standing, s.dirty = standing, true
+	s.leases, s.dirty = leases, true
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -227,8 +226,8 @@ func (p *Presence) write(ctx context.Context, cluster string, s sighting) error 
 		return nil
 	}
 	status := statusOfCluster(s, standing)
-	if s.standing != nil {
-		if err := p.live(ctx, cluster, s.standing, status); err != nil {
+	if s.leases != nil {
+		if err := p.live(ctx, cluster, s.leases, status); err != nil {
 			return err
 		}
 	}
@@ -276,7 +275,7 @@ func factsOf(f *writv1.ClusterFacts, status map[string]any) {
 	if f == nil {
 		return
 	}
-	status["kubernetesVersion"] = refusal.OneLine(f.GetKubernetesVersion()[:min(len(f.GetKubernetesVersion()), maxVersion)])
+	status["kubernetesVersion"] = word(f.GetKubernetesVersion(), maxVersion)
 	status["nodes"] = min(f.GetNodes(), math.MaxInt32)
 	status["capacity"] = map[string]any{
 		"cpu":    resource.NewMilliQuantity(int64(min(f.GetCpuMillis(), math.MaxInt64)), resource.DecimalSI).String(),

@@ -92,8 +92,8 @@ type Presence interface {
 	// Connected hears who was let in, and when the SVID ends with which it came.
 	Connected(cluster string, hello *writv1.Hello, svidExpires time.Time)
 	Disconnected(cluster string)
-	// Stands hears what a spoke holds, for people.
-	Stands(cluster string, standing *writv1.Standing)
+	// Leased hears which credentials a spoke says may be live.
+	Leased(cluster string, leases *writv1.Leases)
 	// Refused hears why an enrolled cluster's spoke was not let in: one line for people.
 	Refused(cluster, why string)
 }

@@ -169,8 +169,8 @@ func (d *desk) Refused(cluster, why string) {
 	d.refused = append(d.refused, cluster+": "+why)
 }
 
-func (d *desk) Stands(cluster string, standing *writv1.Standing) {
-	_ = d.note("%s stands %d %v", cluster, len(standing.GetLeases()), standing.GetFreezes())
+func (d *desk) Leased(cluster string, leases *writv1.Leases) {
+	_ = d.note("%s has %d leases %v", cluster, len(leases.GetLive()), leases.GetFreezes())
 }
 
 func (d *desk) Disconnected(cluster string) {

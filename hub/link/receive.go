@@ -43,8 +43,8 @@ func (l *Link) receive(ctx context.Context, stream writv1.Spokes_ConnectServer, 
 			}
 			continue
 		}
-		if standing := message.GetStanding(); standing != nil {
-			l.Presence.Stands(s.cluster.Name, standing)
+		if leases := message.GetLeases(); leases != nil {
+			l.Presence.Leased(s.cluster.Name, leases)
 			continue
 		}
 		kind, id, err := l.hear(ctx, s.cluster.Name, message)

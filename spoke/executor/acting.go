@@ -89,7 +89,7 @@ func (e *Executor) claim(_ context.Context, a *attempt) (*refusal.Refusal, error
 		return nil, fmt.Errorf("%w: %w", errNever, err)
 	}
 	a.claimed, a.started, a.leased = claimed, now, lease
-	e.Uplink.Stands()
+	e.Uplink.Leased()
 	return nil, err
 }
 

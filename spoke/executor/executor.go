@@ -32,8 +32,8 @@ type Uplink interface {
 	Taken(epoch, sequence uint64, bundleID string)
 	Rejected(sequence uint64, reason, detail string)
 	Attested()
-	// Stands hears that there is a credential more, or one less.
-	Stands()
+	// Leased hears that there is a credential more, or one less.
+	Leased()
 }
 
 // ErrGone is wrapped by Targets where the object is not there any more.

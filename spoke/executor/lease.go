@@ -35,7 +35,7 @@ func (e *Executor) note(a *attempt) error {
 		return err
 	}
 	a.leased.ID = a.lease.ID
-	e.Uplink.Stands()
+	e.Uplink.Leased()
 	return nil
 }
 
@@ -97,6 +97,6 @@ func (e *Executor) endOnce(l journal.Lease, end func(context.Context) error) err
 	if err := e.Journal.Ended(l.BundleID); err != nil {
 		return fmt.Errorf("it has ended, and is not forgotten: %w", err)
 	}
-	e.Uplink.Stands()
+	e.Uplink.Leased()
 	return nil
 }

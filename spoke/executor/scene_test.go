@@ -178,8 +178,8 @@ func (s *scene) Rejected(_ uint64, reason, _ string) {
 // Attested implements Uplink.
 func (s *scene) Attested() {}
 
-// Stands implements Uplink.
-func (s *scene) Stands() {}
+// Leased implements Uplink.
+func (s *scene) Leased() {}
 
 // receipt waits for the signed receipt of a bundle.
 func (s *scene) receipt(bundleID string) bundle.Receipt {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -80,18 +79,13 @@ func (w *Watch) freeze(ctx context.Context, head bundle.Head) error {
 	if errors.Is(err, journal.ErrThawed) {
 		return fmt.Errorf("%w: of %s: %w", ErrHead, head.At.UTC().Format(time.RFC3339), err)
 	}
-	if err == nil && w.Heard != nil && (before.Generation != head.Freezes.Generation || revokes(*head.Freezes)) {
-		w.Heard(*head.Freezes)
-	}
 	if err == nil && before.Generation != head.Freezes.Generation {
+		if w.Heard != nil {
+			w.Heard(*head.Freezes)
+		}
 		w.Log.InfoContext(ctx, "holds what the hub has frozen", "generation", head.Freezes.Generation, "freezes", len(head.Freezes.Active))
 	}
 	return err
-}
-
-// revokes reports whether a list ends credentials: that is heard with each head, whatever became of it the last time.
-func revokes(f bundle.Freezes) bool {
-	return slices.ContainsFunc(f.Active, func(one bundle.Freeze) bool { return one.RevokeCredentials })
 }
 
 func (w *Watch) open(ctx context.Context, raw []byte) (bundle.Head, error) {

@@ -65,6 +65,22 @@ func TestAnOldHeadDoesNotThaw(t *testing.T) {
 	require.Empty(t, held().Active)
 }
 
+// Each list is heard once, when it is in the journal; one that is not held is not heard.
+func TestAListIsHeardOnce(t *testing.T) {
+	f, w, seal := scene(t)
+	var heard []uint64
+	w.Heard = func(said bundle.Freezes) {
+		held, err := w.Journal.Frozen()
+		require.NoError(t, err)
+		require.Equal(t, said, held)
+		heard = append(heard, said.Generation)
+	}
+	for _, generation := range []uint64{1, 1, 2, 1, 2, 3} {
+		_ = w.Head(t.Context(), seal(bundle.Head{Freezes: frozen(generation)}, f.Gateway))
+	}
+	require.Equal(t, []uint64{1, 2, 3}, heard)
+}
+
 // A list that the gateway did not sign, for this cluster and this epoch, is not held. One in a head whose queue looks wrong is.
 func TestWhoseListIsHeld(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -20,8 +20,8 @@ const (
 	rehearsers = 4  // rehearsals at once
 	rehearsMax = 32 // rehearsals that wait; likewise
 	bundleMax  = 16 // bundles that wait for the handler
-	// standsEvery is how often the standing is said at most: what lives shorter need not be heard of.
-	standsEvery = 250 * time.Millisecond
+	// leasesEvery is how often Leases is said at most: what lives shorter need not be heard of.
+	leasesEvery = 250 * time.Millisecond
 )
 
 // stream is one Connect, and what of it waits inside the spoke.
@@ -55,7 +55,7 @@ func (l *Link) attend(ctx context.Context, client writv1.SpokesClient) (greeted 
 		return nil // the stream has ended; receive knows why
 	})
 	group.Go(func() error { return l.handle(ctx, s) })
-	group.Go(func() error { return l.stand(ctx) })
+	group.Go(func() error { return l.tellLeases(ctx) })
 	for range inspectors {
 		group.Go(func() error { return l.inspect(ctx, s) })
 	}
@@ -167,31 +167,31 @@ func (l *Link) handle(ctx context.Context, s *stream) error {
 	}
 }
 
-// stand says how the spoke stands, at first and whenever that has changed.
-func (l *Link) stand(ctx context.Context) error {
-	if l.Standing == nil {
+// tellLeases says which credentials may be live, at first and whenever that has changed.
+func (l *Link) tellLeases(ctx context.Context) error {
+	if l.Leases == nil {
 		return nil
 	}
-	for said := (*writv1.Standing)(nil); ; {
-		now, err := l.Standing()
+	for said := (*writv1.Leases)(nil); ; {
+		now, err := l.Leases()
 		if err != nil {
-			return fmt.Errorf("read the standing: %w", err)
+			return fmt.Errorf("read which credentials are live: %w", err)
 		}
 		if said == nil || !proto.Equal(said, now) {
 			select {
-			case l.outbox <- &writv1.SpokeMessage{Body: &writv1.SpokeMessage_Standing{Standing: now}}:
+			case l.outbox <- &writv1.SpokeMessage{Body: &writv1.SpokeMessage_Leases{Leases: now}}:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 			said = now
 		}
 		select {
-		case <-l.stands:
+		case <-l.leased:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		select {
-		case <-time.After(standsEvery):
+		case <-time.After(leasesEvery):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

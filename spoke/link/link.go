@@ -64,12 +64,12 @@ type Parts struct {
 	Version     *writv1.Version
 	// Facts says what the cluster is as a whole, for people; nil says nothing. It is asked before each Hello, and must not take long.
 	Facts func(context.Context) *writv1.ClusterFacts
-	// Standing says what the spoke holds, for people; it is asked after each Stands. Nil says nothing.
-	Standing func() (*writv1.Standing, error)
-	Journal  Journal
-	Handler  Handler
-	Resend   time.Duration // until what was not acknowledged is said again; 30 s where zero
-	Log      *slog.Logger
+	// Leases says which credentials may be live, for people; it is asked after each Leased. Nil says nothing.
+	Leases  func() (*writv1.Leases, error)
+	Journal Journal
+	Handler Handler
+	Resend  time.Duration // until what was not acknowledged is said again; 30 s where zero
+	Log     *slog.Logger
 }
 
 const (
@@ -86,7 +86,7 @@ type Link struct {
 	Parts
 	outbox  chan *writv1.SpokeMessage
 	wake    chan struct{} // there may be something outstanding
-	stands  chan struct{} // the standing may have changed
+	leased  chan struct{} // Leases may say something else
 	mu      sync.Mutex    // guards signals
 	signals []*writv1.SignalReport
 	heardAt atomic.Int64 // Unix, in nanoseconds; 0 before the hub was ever heard
@@ -97,7 +97,7 @@ func New(parts Parts) *Link {
 	if parts.Resend == 0 {
 		parts.Resend = 30 * time.Second
 	}
-	return &Link{Parts: parts, outbox: make(chan *writv1.SpokeMessage, outboxSize), wake: make(chan struct{}, 1), stands: make(chan struct{}, 1)}
+	return &Link{Parts: parts, outbox: make(chan *writv1.SpokeMessage, outboxSize), wake: make(chan struct{}, 1), leased: make(chan struct{}, 1)}
 }
 
 // dial makes a connection of its own for a stream. A connection proves for all of its life the SVID that it was opened with: a
@@ -160,10 +160,10 @@ func (l *Link) Heard() time.Time {
 	return time.Time{}
 }
 
-// Stands has the hub told of the standing, if it is another one. It does not block.
-func (l *Link) Stands() {
+// Leased has the hub told what Leases says, if that is something else. It does not block.
+func (l *Link) Leased() {
 	select {
-	case l.stands <- struct{}{}:
+	case l.leased <- struct{}{}:
 	default:
 	}
 }

@@ -126,8 +126,8 @@ func (h *hub) hear(m *writv1.SpokeMessage) (a *writv1.Acknowledge) {
 		a = &writv1.Acknowledge{Kind: writv1.Acknowledge_KIND_OUTCOME, Id: body.Outcome.GetBundleId()}
 	case *writv1.SpokeMessage_Signal:
 		a = &writv1.Acknowledge{Kind: writv1.Acknowledge_KIND_SIGNAL, Id: body.Signal.GetId()}
-	case *writv1.SpokeMessage_Standing:
-		h.heard = append(h.heard, fmt.Sprintf("stands %d %v", len(body.Standing.GetLeases()), body.Standing.GetFreezes()))
+	case *writv1.SpokeMessage_Leases:
+		h.heard = append(h.heard, fmt.Sprintf("leases %d %v", len(body.Leases.GetLive()), body.Leases.GetFreezes()))
 	case *writv1.SpokeMessage_Trusting:
 		h.heard = append(h.heard, fmt.Sprintf("trusting %d %s", body.Trusting.GetRootVersion(), body.Trusting.GetProblem()))
 	case *writv1.SpokeMessage_Taken:
@@ -256,7 +256,7 @@ func start(t *testing.T, h *hub, c *cluster, resend time.Duration) *Link {
 	svid, err := identity.NewSVID(chain, key)
 	require.NoError(t, err)
 	l := New(Parts{Address: h.address, Credentials: identity.DialCredentials(identity.NewSource(svid, h.ca.Authorities())),
-		Cluster: "east", ClusterUID: "uid", Version: &writv1.Version{Capability: 1}, Journal: c, Handler: handler{c}, Resend: resend, Standing: c.standing,
+		Cluster: "east", ClusterUID: "uid", Version: &writv1.Version{Capability: 1}, Journal: c, Handler: handler{c}, Resend: resend, Leases: c.said,
 		Log: slog.New(slog.DiscardHandler)})
 	c.link = l
 	ctx, cancel := context.WithCancel(t.Context())
@@ -266,29 +266,29 @@ func start(t *testing.T, h *hub, c *cluster, resend time.Duration) *Link {
 	return l
 }
 
-// standing is how many leases are said to be live.
-func (c *cluster) standing() (*writv1.Standing, error) {
+// said is how many credentials are said to be live.
+func (c *cluster) said() (*writv1.Leases, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &writv1.Standing{Leases: make([]*writv1.Lease, c.leases), Freezes: []string{"f"}}, nil
+	return &writv1.Leases{Live: make([]*writv1.Lease, c.leases), Freezes: []string{"f"}}, nil
 }
 
-// How the spoke stands is said on each connection, and when it has changed.
-func TestTheStandingIsSaid(t *testing.T) {
+// Which credentials may be live is said on each connection, and when that has changed.
+func TestLiveCredentialsAreSaid(t *testing.T) {
 	h, c := newHub(t), &cluster{}
 	l := start(t, h, c, time.Hour)
-	require.Eventually(t, func() bool { return h.count("stands 0 [f]") == 1 }, patience, time.Millisecond)
-	l.Stands()
+	require.Eventually(t, func() bool { return h.count("leases 0 [f]") == 1 }, patience, time.Millisecond)
+	l.Leased()
 	c.mu.Lock()
 	c.leases = 2
 	c.mu.Unlock()
-	l.Stands()
-	require.Eventually(t, func() bool { return h.count("stands 2 [f]") == 1 }, patience, time.Millisecond)
-	l.Stands()
+	l.Leased()
+	require.Eventually(t, func() bool { return h.count("leases 2 [f]") == 1 }, patience, time.Millisecond)
+	l.Leased()
 	h.server.Stop()
 	h.start(t)
-	require.Eventually(t, func() bool { return h.count("stands 2 [f]") == 2 }, patience, time.Millisecond)
-	require.Equal(t, 1, h.count("stands 0 [f]"), "what has not changed is not said again")
+	require.Eventually(t, func() bool { return h.count("leases 2 [f]") == 2 }, patience, time.Millisecond)
+	require.Equal(t, 1, h.count("leases 0 [f]"), "what has not changed is not said again")
 }
 
 func bundle(text string) *writv1.HubMessage {

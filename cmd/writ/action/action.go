@@ -3,7 +3,6 @@
 package action
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -84,9 +83,9 @@ func newList(hub *access.Hub) *cobra.Command {
 			}
 			switch format {
 			case show.JSON:
-				return encode(command.OutOrStdout(), all)
+				return show.Value(command.OutOrStdout(), all)
 			case mcpForm:
-				return encode(command.OutOrStdout(), tools)
+				return show.Value(command.OutOrStdout(), tools)
 			}
 			return show.Rows(command.OutOrStdout(), format, rows)
 		},
@@ -132,9 +131,9 @@ func newDescribe(hub *access.Hub) *cobra.Command {
 			}
 			switch format {
 			case show.JSON:
-				return encode(command.OutOrStdout(), entryOf(a, own))
+				return show.Value(command.OutOrStdout(), entryOf(a, own))
 			case mcpForm:
-				return encode(command.OutOrStdout(), toolOf(a))
+				return show.Value(command.OutOrStdout(), toolOf(a))
 			}
 			describe(command.OutOrStdout(), a, own)
 			return nil
@@ -219,10 +218,4 @@ func bounds(schema *jsonschema.Schema) string {
 		return ""
 	}
 	return fmt.Sprintf(" %.0f to %.0f", *schema.Minimum, *schema.Maximum)
-}
-
-func encode(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

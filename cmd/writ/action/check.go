@@ -64,7 +64,7 @@ func said(command *cobra.Command, format string, all []site.Template) (err error
 	}
 	switch format {
 	case show.JSON:
-		err = encode(command.OutOrStdout(), list)
+		err = show.Value(command.OutOrStdout(), list)
 	case valuesForm:
 		err = values(command, allowed)
 	default:

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/cmd/writ/show"
 )
 
 func newShow(p *place) *cobra.Command {
@@ -44,9 +44,7 @@ func newShow(p *place) *cobra.Command {
 
 func printStory(out io.Writer, entries []auditlog.Indexed, format string) error {
 	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(entries)
+		return show.Value(out, entries)
 	}
 	told := ""
 	for _, e := range entries {

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/cmd/writ/show"
 )
 
 // ErrFindings is what "audit verify" ends with where there are findings; they have been printed.
@@ -105,9 +105,7 @@ const mostShown = 10
 
 func printReport(out io.Writer, report auditlog.Report, format string) error {
 	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return show.Value(out, report)
 	}
 	for _, check := range report.Checks {
 		word := "ok  "

@@ -135,9 +135,7 @@ func newStatus() *cobra.Command {
 
 func printStatus(out io.Writer, s rotation.CAStatus, format string) error {
 	if format == show.JSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(s)
+		return show.Value(out, s)
 	}
 	fmt.Fprintln(out, describe(s))
 	rows := show.Columns("Cluster", "Connected", "Trusts all", "SVID by the signer", "Since", "Problem")

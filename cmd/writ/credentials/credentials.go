@@ -2,9 +2,7 @@
 package credentials
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,8 +26,8 @@ type live struct {
 	v1alpha1.LiveCredential
 }
 
-// standing is what is known of the fleet, or of a part of it.
-type standing struct {
+// known is what is known to be live in the fleet, or in a part of it.
+type known struct {
 	Credentials []live `json:"credentials"`
 	// Omitted is how many more there are, Unheard the clusters whose spokes are not connected: what there is of them is what they said last.
 	Omitted int64    `json:"omitted,omitempty"`
@@ -37,15 +35,15 @@ type standing struct {
 }
 
 // scoped is what a scope covers.
-type scoped struct{ cluster, agentClass string }
+type scoped struct{ v1alpha1.FreezeScope }
 
 func (s scoped) covers(c *v1alpha1.Cluster) bool {
-	return (s.cluster == "" || s.cluster == c.Name) && c.Status.SpokeVersion != ""
+	return (s.Cluster == "" || s.Cluster == c.Name) && c.Status.SpokeVersion != ""
 }
 
 // of takes from the clusters what is in a scope. A credential that has ended by itself is not live.
-func (s scoped) of(clusters []v1alpha1.Cluster, now time.Time) standing {
-	out := standing{Credentials: []live{}}
+func (s scoped) of(clusters []v1alpha1.Cluster, now time.Time) known {
+	out := known{Credentials: []live{}}
 	for i := range clusters {
 		c := &clusters[i]
 		if !s.covers(c) {
@@ -56,7 +54,7 @@ func (s scoped) of(clusters []v1alpha1.Cluster, now time.Time) standing {
 		}
 		out.Omitted += c.Status.CredentialsOmitted
 		for _, one := range c.Status.Credentials {
-			if (s.agentClass == "" || s.agentClass == one.AgentClass) && now.Before(one.Until.Time) {
+			if (s.AgentClass == "" || s.AgentClass == one.AgentClass) && (s.Action == "" || s.Action == one.Action) && now.Before(one.Until.Time) {
 				out.Credentials = append(out.Credentials, live{c.Name, one})
 			}
 		}
@@ -87,34 +85,28 @@ func newList(hub *access.Hub) *cobra.Command {
 	return command
 }
 
-func (s standing) write(command *cobra.Command, format string) error {
+func (k known) write(command *cobra.Command, format string) error {
 	out := command.OutOrStdout()
 	if format == show.JSON {
-		return printJSON(out, s)
+		return show.Value(out, k)
 	}
-	for _, name := range s.Unheard {
+	for _, name := range k.Unheard {
 		fmt.Fprintf(command.ErrOrStderr(), "warning: the spoke of %s is not connected: of it, this is what it said last\n", name)
 	}
-	if s.Omitted > 0 {
-		fmt.Fprintf(command.ErrOrStderr(), "warning: %d more are not listed\n", s.Omitted)
+	if k.Omitted > 0 {
+		fmt.Fprintf(command.ErrOrStderr(), "warning: %d more are not listed\n", k.Omitted)
 	}
-	if len(s.Credentials) == 0 {
+	if len(k.Credentials) == 0 {
 		fmt.Fprintln(command.ErrOrStderr(), "no credential is live")
 		return nil
 	}
-	return show.Rows(out, format, s.table())
+	return show.Rows(out, format, k.table())
 }
 
-func (s standing) table() *metav1.Table {
+func (k known) table() *metav1.Table {
 	rows, now := show.Columns("Cluster", "Action", "Target", "Agent class", "Request", "Age", "Ends by itself"), time.Now()
-	for _, l := range s.Credentials {
+	for _, l := range k.Credentials {
 		show.Row(rows, l.Cluster, l.Action, l.Target, show.OrDash(l.AgentClass), show.OrDash(l.Request), show.Age(l.Since, now), l.Until.UTC().Format(time.RFC3339))
 	}
 	return rows
-}
-
-func printJSON(out io.Writer, of any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(of)
 }

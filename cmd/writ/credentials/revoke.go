@@ -15,7 +15,6 @@ import (
 	"github.com/writ-dev/writ/api/capability"
 	"github.com/writ-dev/writ/api/v1alpha1"
 	"github.com/writ-dev/writ/cmd/writ/access"
-	"github.com/writ-dev/writ/cmd/writ/cluster"
 	"github.com/writ-dev/writ/cmd/writ/freeze"
 	"github.com/writ-dev/writ/cmd/writ/show"
 	"github.com/writ-dev/writ/cmd/writ/usage"
@@ -29,9 +28,7 @@ var errLeft = errors.New("not all credentials are known to have ended")
 
 // order is what the flags say.
 type order struct {
-	scope  v1alpha1.FreezeScope
-	reason string
-	length time.Duration
+	freeze.Order
 	wait   time.Duration
 	format string
 }
@@ -39,7 +36,7 @@ type order struct {
 func newRevoke(hub *access.Hub) *cobra.Command {
 	var o order
 	command := &cobra.Command{
-		Use: "revoke --all|--cluster C|--agent-class A --reason R", Short: "End the credentials that are live, now",
+		Use: "revoke --all|--cluster C|--agent-class A|--action X --reason R", Short: "End the credentials that are live, now",
 		Long: "End the credentials of actions that are live, now: what was started is stopped where it stands, its credential is ended, and nothing in\n" +
 			"the scope starts for as long as --for says. It is a freeze (writ freeze list, writ unfreeze), which has the spokes do so; each\n" +
 			"receipt says how far its action went. The command waits until the spokes have said so, and ends with status 1 where they have not.",
@@ -47,40 +44,12 @@ func newRevoke(hub *access.Hub) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(command *cobra.Command, _ []string) error { return o.revoke(command, hub) },
 	}
-	flags := command.Flags()
-	flags.BoolVar(&o.scope.All, "all", false, "those of every action in every cluster")
-	flags.StringVar(&o.scope.Cluster, "cluster", "", "those of every action in this cluster")
-	flags.StringVar(&o.scope.AgentClass, "agent-class", "", "those of all that this agent class asked for")
-	flags.StringVar(&o.reason, "reason", "", "why; it is in the receipts, and everybody whose request is refused reads it")
-	flags.DurationVar(&o.length, "for", 5*time.Minute, "how long nothing in the scope starts (0: until it is thawed)")
-	flags.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the spokes")
+	o.RevokeCredentials = true
+	o.Flags(command, hub, 5*time.Minute)
+	command.Flags().DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the spokes")
+	_ = command.RegisterFlagCompletionFunc("wait", cobra.NoFileCompletions)
 	show.Flag(command, &o.format, show.Table, show.JSON)
-	_ = command.RegisterFlagCompletionFunc("cluster", func(command *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return cluster.Names(hub)(command, nil, typed)
-	})
-	for _, name := range []string{"reason", "for", "wait", "agent-class"} {
-		_ = command.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
 	return command
-}
-
-// check refuses what the API server would refuse, with the flags' names.
-func (o *order) check() error {
-	given := 0
-	for _, set := range []bool{o.scope.All, o.scope.Cluster != "", o.scope.AgentClass != ""} {
-		if set {
-			given++
-		}
-	}
-	switch {
-	case given != 1:
-		return usage.Errorf("exactly one of --all, --cluster and --agent-class is needed")
-	case o.reason == "":
-		return usage.Errorf("--reason is needed: it is in the receipts, and everybody whose request is refused reads it")
-	case o.length < 0, o.wait < 0:
-		return usage.Errorf("--for and --wait are times to come")
-	}
-	return nil
 }
 
 // revoked is what came of it.
@@ -98,24 +67,27 @@ type left struct {
 }
 
 func (o *order) revoke(command *cobra.Command, hub *access.Hub) error {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return err
+	}
+	if o.wait < 0 {
+		return usage.Errorf("--wait %s has passed", o.wait)
 	}
 	ctx, out := command.Context(), command.OutOrStdout()
 	c, err := hub.Client(command.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	if o.scope.Cluster != "" {
-		err := c.Get(ctx, client.ObjectKey{Name: o.scope.Cluster}, &v1alpha1.Cluster{})
+	if o.Scope.Cluster != "" {
+		err := c.Get(ctx, client.ObjectKey{Name: o.Scope.Cluster}, &v1alpha1.Cluster{})
 		if access.NotFound(err) {
-			return fmt.Errorf("there is no cluster %q, and nothing was revoked; writ cluster list shows those there are", o.scope.Cluster)
+			return fmt.Errorf("there is no cluster %q, and nothing was revoked; writ cluster list shows those there are", o.Scope.Cluster)
 		}
 		if err != nil {
 			return access.Explain(err)
 		}
 	}
-	f, err := freeze.Declare(ctx, c, v1alpha1.FreezeSpec{Scope: o.scope, Reason: o.reason, RevokeCredentials: true}, o.length)
+	f, err := o.Declare(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -124,7 +96,7 @@ func (o *order) revoke(command *cobra.Command, hub *access.Hub) error {
 		return fmt.Errorf("freeze %s holds, and its spokes are at it; what came of it cannot be seen: %w", f.Name, access.Explain(err))
 	}
 	if o.format == show.JSON {
-		err = printJSON(out, came)
+		err = show.Value(out, came)
 	} else {
 		err = came.write(out, f)
 	}
@@ -136,7 +108,7 @@ func (o *order) revoke(command *cobra.Command, hub *access.Hub) error {
 
 // await looks until the spokes in the scope hold the freeze and have no credential in it any more, or the time is over.
 func (o *order) await(ctx context.Context, c client.Client, f *v1alpha1.Freeze, progress io.Writer) (revoked, error) {
-	scope := scoped{o.scope.Cluster, o.scope.AgentClass}
+	scope := scoped{o.Scope}
 	came, seen, told := revoked{Freeze: f.Name, Ended: []live{}}, map[string]live{}, -1
 	for end := time.Now().Add(o.wait); ; {
 		var fleet v1alpha1.ClusterList
@@ -169,7 +141,7 @@ func (o *order) await(ctx context.Context, c client.Client, f *v1alpha1.Freeze, 
 }
 
 // left lists the clusters in the scope of which it is not known that all have ended.
-func (s scoped) left(clusters []v1alpha1.Cluster, freeze string) []left {
+func (s scoped) left(clusters []v1alpha1.Cluster, name string) []left {
 	var all []left
 	for i := range clusters {
 		c := &clusters[i]
@@ -182,7 +154,7 @@ func (s scoped) left(clusters []v1alpha1.Cluster, freeze string) []left {
 			why = "its spoke (" + c.Status.SpokeVersion + ") cannot stop what it has started: upgrade it"
 		case !c.Status.Connected:
 			why = "its spoke is not connected: it hears of this when it is"
-		case !slices.Contains(c.Status.Freezes, freeze) && !slices.Contains(c.Status.Freezes, bundle.Many):
+		case !slices.Contains(c.Status.Freezes, name) && !slices.Contains(c.Status.Freezes, bundle.Many):
 			why = "its spoke has not said that it knows"
 		case live.Omitted > 0:
 			why = fmt.Sprintf("its spoke has %d more than it could say", live.Omitted)
@@ -211,11 +183,7 @@ func (r revoked) write(out io.Writer, f *v1alpha1.Freeze) error {
 	if len(r.Left) == 0 {
 		fmt.Fprintf(out, "%s: no credential is live\n", f.Spec.Scope)
 	}
-	until := "until it is thawed"
-	if f.Spec.Until != nil {
-		until = "until " + f.Spec.Until.UTC().Format(time.RFC3339)
-	}
-	_, err := fmt.Fprintf(out, "nothing starts there %s\nnext: writ unfreeze %s\n", until, f.Name)
+	_, err := fmt.Fprintf(out, "nothing starts there %s\nnext: writ unfreeze %s\n", freeze.Ends(f), f.Name)
 	if len(r.Left) > 0 && err == nil {
 		_, err = fmt.Fprintln(out, "      writ credentials list, or writ cluster revoke NAME to shut a cluster out")
 	}

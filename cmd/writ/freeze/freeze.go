@@ -24,34 +24,21 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/usage"
 )
 
-// order is what the flags say.
-type order struct {
-	scope  v1alpha1.FreezeScope
-	reason string
-	length time.Duration
-	format string
+// Order is what is to be frozen, as the flags of a command say it.
+type Order struct {
+	v1alpha1.FreezeSpec
+	Length time.Duration // 0: until it is thawed
 }
 
-// New makes the command "freeze" with its subcommand.
-func New(hub *access.Hub) *cobra.Command {
-	var o order
-	command := &cobra.Command{
-		Use: "freeze --all|--cluster C|--agent-class A|--action X --reason R", Short: "Stop actions at once",
-		Long: "Stop actions at once: in the scope, nothing new is signed, requests are refused, and what was signed and not started is\n" +
-			"not started any more. What was started goes on to its end. Spokes hold a freeze through restarts and without the hub,\n" +
-			"until they hear from it that it was thawed, or until its end.",
-		Example: "  writ freeze --cluster east --reason \"the database is being moved\" --for 2h\n  writ freeze --all --reason \"something is wrong\"",
-		Args:    cobra.NoArgs,
-		RunE:    func(command *cobra.Command, _ []string) error { return o.freeze(command, hub) },
-	}
+// Flags adds the flags that say it. length is how long it lasts where nobody says otherwise.
+func (o *Order) Flags(command *cobra.Command, hub *access.Hub, length time.Duration) {
 	flags := command.Flags()
-	flags.BoolVar(&o.scope.All, "all", false, "every action in every cluster")
-	flags.StringVar(&o.scope.Cluster, "cluster", "", "every action in this cluster")
-	flags.StringVar(&o.scope.AgentClass, "agent-class", "", "everything that this agent class asks for")
-	flags.StringVar(&o.scope.Action, "action", "", "this action, in every cluster")
-	flags.StringVar(&o.reason, "reason", "", "why; everybody whose request is refused reads it")
-	flags.DurationVar(&o.length, "for", 0, "when it ends by itself (default: when it is thawed)")
-	show.Flag(command, &o.format, show.Table, show.JSON, show.YAML, show.Name)
+	flags.BoolVar(&o.Scope.All, "all", false, "every action in every cluster")
+	flags.StringVar(&o.Scope.Cluster, "cluster", "", "every action in this cluster")
+	flags.StringVar(&o.Scope.AgentClass, "agent-class", "", "everything that this agent class asks for")
+	flags.StringVar(&o.Scope.Action, "action", "", "this action, in every cluster")
+	flags.StringVar(&o.Reason, "reason", "", "why; everybody whose request is refused reads it")
+	flags.DurationVar(&o.Length, "for", length, "when it ends by itself (0: when it is thawed)")
 	_ = command.RegisterFlagCompletionFunc("cluster", func(command *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return cluster.Names(hub)(command, nil, typed)
 	})
@@ -59,14 +46,12 @@ func New(hub *access.Hub) *cobra.Command {
 	for _, name := range []string{"reason", "for", "agent-class"} {
 		_ = command.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
-	command.AddCommand(newList(hub))
-	return command
 }
 
-// check refuses what the API server would refuse, with the flags' names.
-func (o *order) check() error {
+// Check refuses what the API server would refuse, with the flags' names.
+func (o *Order) Check() error {
 	given := 0
-	for _, set := range []bool{o.scope.All, o.scope.Cluster != "", o.scope.AgentClass != "", o.scope.Action != ""} {
+	for _, set := range []bool{o.Scope.All, o.Scope.Cluster != "", o.Scope.AgentClass != "", o.Scope.Action != ""} {
 		if set {
 			given++
 		}
@@ -74,18 +59,50 @@ func (o *order) check() error {
 	switch {
 	case given != 1:
 		return usage.Errorf("exactly one of --all, --cluster, --agent-class and --action is needed")
-	case o.reason == "":
+	case o.Reason == "":
 		return usage.Errorf("--reason is needed: everybody whose request is refused reads it")
-	case o.length < 0:
-		return usage.Errorf("--for %s has passed", o.length)
-	case o.scope.Action != "" && catalogue.Actions()[o.scope.Action] == nil && !strings.HasPrefix(o.scope.Action, catalogue.SitePrefix):
-		return usage.Errorf("the catalogue has no action %q; writ action list shows those there are", o.scope.Action)
+	case o.Length < 0:
+		return usage.Errorf("--for %s has passed", o.Length)
+	case o.Scope.Action != "" && catalogue.Actions()[o.Scope.Action] == nil && !strings.HasPrefix(o.Scope.Action, catalogue.SitePrefix):
+		return usage.Errorf("the catalogue has no action %q; writ action list shows those there are", o.Scope.Action)
 	}
 	return nil
 }
 
-func (o *order) freeze(command *cobra.Command, hub *access.Hub) error {
-	if err := o.check(); err != nil {
+// Declare has it frozen.
+func (o *Order) Declare(ctx context.Context, c client.Client) (*v1alpha1.Freeze, error) {
+	object := &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix(o.Scope)}, Spec: o.FreezeSpec}
+	if o.Length > 0 {
+		until := metav1.NewTime(time.Now().Add(o.Length).Truncate(time.Second).Add(time.Second))
+		object.Spec.Until = &until
+	}
+	if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
+		return nil, access.Explain(err)
+	}
+	return object, nil
+}
+
+// New makes the command "freeze" with its subcommand.
+func New(hub *access.Hub) *cobra.Command {
+	var o Order
+	var format string
+	command := &cobra.Command{
+		Use: "freeze --all|--cluster C|--agent-class A|--action X --reason R", Short: "Stop actions at once",
+		Long: "Stop actions at once: in the scope, nothing new is signed, requests are refused, and what was signed and not started is\n" +
+			"not started any more. What was started goes on to its end; writ credentials revoke stops that too. Spokes hold a freeze through\n" +
+			"restarts and without the hub, until they hear from it that it was thawed, or until its end.",
+		Example: "  writ freeze --cluster east --reason \"the database is being moved\" --for 2h\n  writ freeze --all --reason \"something is wrong\"",
+		Args:    cobra.NoArgs,
+		RunE:    func(command *cobra.Command, _ []string) error { return o.freeze(command, hub, format) },
+	}
+	o.Flags(command, hub, 0)
+	show.Flag(command, &format, show.Table, show.JSON, show.YAML, show.Name)
+	command.AddCommand(newList(hub))
+	return command
+}
+
+func (o *Order) freeze(command *cobra.Command, hub *access.Hub, format string) error {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	ctx, out := command.Context(), command.OutOrStdout()
@@ -93,7 +110,7 @@ func (o *order) freeze(command *cobra.Command, hub *access.Hub) error {
 	if err != nil {
 		return err
 	}
-	object, err := Declare(ctx, c, v1alpha1.FreezeSpec{Scope: o.scope, Reason: o.reason}, o.length)
+	object, err := o.Declare(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -101,25 +118,12 @@ func (o *order) freeze(command *cobra.Command, hub *access.Hub) error {
 	if err := c.List(ctx, &fleet); err != nil {
 		fmt.Fprintf(command.ErrOrStderr(), "which spokes hold it cannot be seen: %v\n", access.Explain(err))
 	}
-	warn(command.ErrOrStderr(), o.scope, fleet.Items)
-	if o.format != show.Table {
-		return show.Object(out, o.format, object, nil)
+	warn(command.ErrOrStderr(), o.Scope, fleet.Items)
+	if format != show.Table {
+		return show.Object(out, format, object, nil)
 	}
-	fmt.Fprintf(out, "%s is frozen by %s, %s\nnext: writ unfreeze %s\n", object.Spec.Scope, show.Plain(object.Spec.FrozenBy), ends(object), object.Name)
+	fmt.Fprintf(out, "%s is frozen by %s, %s\nnext: writ unfreeze %s\n", object.Spec.Scope, show.Plain(object.Spec.FrozenBy), Ends(object), object.Name)
 	return nil
-}
-
-// Declare has something frozen, for a time; for 0, until it is thawed.
-func Declare(ctx context.Context, c client.Client, spec v1alpha1.FreezeSpec, length time.Duration) (*v1alpha1.Freeze, error) {
-	object := &v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix(spec.Scope)}, Spec: spec}
-	if length > 0 {
-		until := metav1.NewTime(time.Now().Add(length).Truncate(time.Second).Add(time.Second))
-		object.Spec.Until = &until
-	}
-	if err := c.Create(ctx, object, client.FieldValidation(metav1.FieldValidationStrict)); err != nil {
-		return nil, access.Explain(err)
-	}
-	return object, nil
 }
 
 // prefix begins the name of a freeze.
@@ -146,7 +150,8 @@ func warn(to io.Writer, scope v1alpha1.FreezeScope, clusters []v1alpha1.Cluster)
 	}
 }
 
-func ends(f *v1alpha1.Freeze) string {
+// Ends is when a freeze ends, for people.
+func Ends(f *v1alpha1.Freeze) string {
 	if f.Spec.Until == nil {
 		return "until it is thawed"
 	}

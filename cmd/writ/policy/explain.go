@@ -49,7 +49,7 @@ func newExplain(hub *access.Hub) *cobra.Command {
 				return err
 			}
 			if format == show.JSON {
-				return encode(command.OutOrStdout(), e)
+				return show.Value(command.OutOrStdout(), e)
 			}
 			e.print(command.OutOrStdout())
 			return nil

@@ -50,7 +50,7 @@ func newLint() *cobra.Command {
 			}
 			switch {
 			case format == show.JSON:
-				err = encode(command.OutOrStdout(), all)
+				err = show.Value(command.OutOrStdout(), all)
 			case len(all) == 0:
 				_, err = fmt.Fprintf(command.OutOrStdout(), "%d policies, nothing to say\n", set.Len())
 			default:

@@ -5,9 +5,6 @@
 package policy
 
 import (
-	"encoding/json"
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"github.com/writ-dev/writ/cmd/writ/access"
@@ -18,11 +15,4 @@ func New(hub *access.Hub) *cobra.Command {
 	command := &cobra.Command{Use: "policy", Aliases: []string{"policies"}, Short: "Try policies, and see what they say"}
 	command.AddCommand(newTest(), newLint(), newExplain(hub), newGuard(hub))
 	return command
-}
-
-func encode(out io.Writer, value any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -177,13 +178,6 @@ func (c *testCase) judge(set *policy.Set, find site.Finder, now time.Time) (poli
 	return verdict, no, nil
 }
 
-func orNone(text string) string {
-	if text == "" {
-		return "none"
-	}
-	return text
-}
-
 // faults are how a verdict differs from what is expected.
 func (e expect) faults(v policy.Verdict, no *refusal.Refusal) []string {
 	var faults []string
@@ -203,7 +197,7 @@ func (e expect) faults(v policy.Verdict, no *refusal.Refusal) []string {
 		differs("approvals", *e.Approvals, v.Approvals)
 	}
 	if e.GitOps != "" && v.GitOps != e.GitOps {
-		differs("gitOps", e.GitOps, orNone(v.GitOps))
+		differs("gitOps", e.GitOps, cmp.Or(v.GitOps, "none"))
 	}
 	if e.Policies != nil && !same(e.Policies, v.Policies) {
 		differs("policies", e.Policies, v.Policies)

@@ -27,7 +27,7 @@ func newTest() *cobra.Command {
 				return err
 			}
 			if format == show.JSON {
-				err = encode(command.OutOrStdout(), results)
+				err = show.Value(command.OutOrStdout(), results)
 			} else {
 				rows := show.Columns("Result", "Case", "Verdict", "Why")
 				for _, r := range results {

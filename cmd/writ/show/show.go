@@ -5,6 +5,7 @@ package show
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -75,6 +76,19 @@ func Object(out io.Writer, format string, object runtime.Object, table func() *m
 		return err
 	}
 	_, err = io.WriteString(out, Lines(text.String()))
+	return err
+}
+
+// Value prints a value that is no object, as JSON.
+func Value(out io.Writer, of any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(of); err != nil {
+		return err
+	}
+	_, err := out.Write(Escape(text.Bytes()))
 	return err
 }
 

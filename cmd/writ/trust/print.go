@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -49,9 +48,7 @@ func printRoot(out io.Writer, root *trust.Root, role, format string) error {
 	case pemFormat:
 		return printPEM(out, root, all[0])
 	case show.JSON:
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(all[0])
+		return show.Value(out, all[0])
 	}
 	return show.Rows(out, format, table(root, all))
 }

@@ -125,9 +125,7 @@ func newStatus() *cobra.Command {
 
 func printStatus(out io.Writer, status rotation.TrustStatus, format string) error {
 	if format == show.JSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(status)
+		return show.Value(out, status)
 	}
 	fmt.Fprintf(out, "version %d of the trust root, good until %s; %d of %d clusters do not have it yet\n", status.Version,
 		status.Expires.Format(time.DateOnly), len(status.Behind), len(status.Clusters))

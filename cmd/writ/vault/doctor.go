@@ -28,7 +28,7 @@ func newDoctor(hub *access.Hub) *cobra.Command {
 			"It changes nothing. It ends with status 1 if a finding is an error.\n\n" +
 			"With --workload it also asks that cluster what Vault's own ServiceAccount may do there: what it needs, and nothing that would\n" +
 			"make it more.\n\n" +
-			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
+			reached,
 		Example:           "  writ vault doctor\n  writ vault doctor east --workload east.kubeconfig --all",
 		ValidArgsFunction: cluster.Names(hub),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -175,7 +175,7 @@ const soon = 14 * 24 * time.Hour
 
 // judgeToken looks at the end of the token by which Vault works in a cluster.
 func judgeToken(name string, c vault.ClusterState, now time.Time, add adder) {
-	again := "writ vault setup " + name
+	again := "writ vault rotate " + name
 	switch end := c.TokenEnds; {
 	case !c.Mounted:
 	case end.IsZero():

@@ -26,7 +26,7 @@ func newGatewayKey() *cobra.Command {
 		Long: "Make the gateway's key in Vault's Transit engine, unless it is there, and write its public half to FILE, which must not exist: for\n" +
 			"writ trust init --gateway-public, or writ trust rotate-gateway --new-public. With --rotate make the next version of the key first;\n" +
 			"the hub goes on with the old one until the trust root names the new. The key is made so that Vault gives it to nobody.\n\n" +
-			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
+			reached,
 		Example: "  writ vault gateway-key gateway.pem\n  writ vault gateway-key gateway-2.pem --rotate",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -64,7 +64,7 @@ func newGateway(hub *access.Hub) *cobra.Command {
 		Use: "gateway", Short: "Let the hub sign by the gateway's key in Vault",
 		Long: "Let the hub log in to Vault by its SVID, and sign by one key of Vault's Transit engine: that, and reading its public half, is all it\n" +
 			"may do. Do it again when the hub's CA was renewed.\n\n" +
-			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
+			reached,
 		Example: "  writ vault gateway --dry-run\n  writ vault gateway",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -73,15 +73,7 @@ func newGateway(hub *access.Hub) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := hub.Client(command.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			info, err := access.Published(ctx, c)
-			if err != nil {
-				return err
-			}
-			root, err := connect()
+			info, root, err := both(command, hub)
 			if err != nil {
 				return err
 			}
@@ -90,10 +82,7 @@ func newGateway(hub *access.Hub) *cobra.Command {
 				return err
 			}
 			if dryRun {
-				for _, step := range steps {
-					fmt.Fprintf(says, "would %s\n", step.Says)
-				}
-				fmt.Fprintf(says, "nothing was done: leave --dry-run away\n")
+				foretell(says, steps)
 				return nil
 			}
 			if err := vault.Do(ctx, "the gateway", steps); err != nil {

@@ -33,7 +33,7 @@ func newRotate(hub *access.Hub) *cobra.Command {
 		Long: "Give Vault another token of its own account in a cluster, and change nothing else: no action notices. The token of before counts until its\n" +
 			"own end. With --end-old the account is made anew, under the same name and with the same rights, so that every token of before counts\n" +
 			"no more: what acts in that moment tries again, and is done.\n\n" +
-			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
+			reached,
 		Example: "  writ vault rotate east --workload east.kubeconfig\n  writ vault rotate east --workload east.kubeconfig --end-old",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cluster.Names(hub),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -61,26 +61,23 @@ func (o rotation) rotate(command *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	switch err := vault.Knows(ctx, root, name); {
+	ended := false
+	ends, err := vault.Rotate(ctx, root, name, func(ctx context.Context) (string, time.Time, error) {
+		if o.endOld {
+			if err := renewAccount(ctx, config); err != nil {
+				return "", time.Time{}, err
+			}
+			ended = true
+			fmt.Fprintf(says, "the account %s/%s is made anew: its tokens of before count no more\n", deployspoke.SystemNamespace, deployspoke.VaultAccount)
+		}
+		return o.token(ctx, config)
+	})
+	switch {
 	case errors.Is(err, vault.ErrNotSetUp):
 		return fmt.Errorf("%w: writ vault setup %s makes it; nothing was done", err, name)
-	case err != nil:
-		return err
-	}
-	if o.endOld {
-		if err := renewAccount(ctx, config); err != nil {
-			return err
-		}
-		fmt.Fprintf(says, "the account %s/%s is made anew: its tokens of before count no more\n", deployspoke.SystemNamespace, deployspoke.VaultAccount)
-	}
-	token, ends, err := o.token(ctx, config)
-	if err == nil {
-		err = vault.Rotate(ctx, root, name, token, ends)
-	}
-	if err != nil && o.endOld {
+	case err != nil && ended:
 		return fmt.Errorf("vault has no token for %s that counts, and no action there gets a credential: do this again: %w", name, err)
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	fmt.Fprintf(says, "vault has another token for cluster %s, until %s\n", name, ends.Local().Format(time.DateTime))

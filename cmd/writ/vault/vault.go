@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,9 @@ import (
 	deployspoke "github.com/writ-dev/writ/deploy/spoke"
 )
 
+// reached ends the help of every command that asks Vault.
+const reached = "Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT."
+
 // New makes the command "vault" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
 	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for clusters' credentials, and for the gateway's key"}
@@ -40,7 +44,7 @@ func newRemove(hub *access.Hub) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove CLUSTER", Short: "Take from a cluster its mount, policies and login in Vault",
 		Long: "Take from a cluster its policies, its logins and its mount in Vault, and with the mount every credential that it issued.\n\n" +
-			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.",
+			reached,
 		Example: "  writ vault remove east",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cluster.Names(hub),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -125,15 +129,7 @@ func newSetup(hub *access.Hub) *cobra.Command {
 
 func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 	ctx, says := command.Context(), command.OutOrStdout()
-	c, err := hub.Client(command.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	info, err := access.Published(ctx, c)
-	if err != nil {
-		return err
-	}
-	root, err := connect()
+	info, root, err := both(command, hub)
 	if err != nil {
 		return err
 	}
@@ -159,10 +155,7 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 	}
 	if o.dryRun {
 		fmt.Fprintf(says, "would ask the cluster for a token of %s/%s that lives %s\n", deployspoke.SystemNamespace, deployspoke.VaultAccount, o.life)
-		for _, step := range steps {
-			fmt.Fprintf(says, "would %s\n", step.Says)
-		}
-		fmt.Fprintf(says, "nothing was done: leave --dry-run away\n")
+		foretell(says, steps)
 		return nil
 	}
 	if err := vault.Do(ctx, name, steps); err != nil {
@@ -174,7 +167,7 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 	} else {
 		fmt.Fprintf(says, "vault judges the bundles of cluster %s\n", name)
 	}
-	fmt.Fprintf(says, "its token for %s ends %s: do this again before\n", options.KubernetesHost, options.TokenEnds.Local().Format(time.DateTime))
+	fmt.Fprintf(says, "its token for %s ends %s: writ vault rotate %s before\n", options.KubernetesHost, options.TokenEnds.Local().Format(time.DateTime), name)
 	if o.stock {
 		fmt.Fprintf(says, "next: start the spoke with credentials: vault, and vault.login: certificate\n")
 	} else {
@@ -227,6 +220,27 @@ func clusterUID(ctx context.Context, config *rest.Config) (string, error) {
 		return "", fmt.Errorf("workload cluster: %w", err)
 	}
 	return string(system.UID), nil
+}
+
+// both reaches the hub, for what it publishes, and Vault.
+func both(command *cobra.Command, hub *access.Hub) (info map[string]string, root *vaultapi.Client, err error) {
+	c, err := hub.Client(command.ErrOrStderr())
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err = access.Published(command.Context(), c); err != nil {
+		return nil, nil, err
+	}
+	root, err = connect()
+	return info, root, err
+}
+
+// foretell says what the steps of a plan would do.
+func foretell(says io.Writer, steps []vault.Step) {
+	for _, step := range steps {
+		fmt.Fprintf(says, "would %s\n", step.Says)
+	}
+	fmt.Fprintf(says, "nothing was done: leave --dry-run away\n")
 }
 
 // connect reaches Vault as the environment says.
