@@ -24,12 +24,12 @@ func TestMain(m *testing.M) { worldtest.Main(m) }
 func TestATokenIsGivenWhileTheHubWrites(t *testing.T) {
 	world := worldtest.Cluster(t, cluster.Options{})
 	require.NoError(t, apply.YAML(t.Context(), world.RESTConfig(), deployhub.CRDs()))
-	c, err := client.New(world.RESTConfig(), client.Options{Scheme: access.Scheme()})
+	c, err := client.New(world.RESTConfig(), client.Options{Scheme: access.Scheme(), Mapper: access.Mapper()})
 	require.NoError(t, err)
 	spec := func() v1alpha1.ClusterSpec {
 		return v1alpha1.ClusterSpec{Join: v1alpha1.JoinToken{SHA256: hash("x"), IssuedAt: metav1.Now()}}
 	}
-	require.NoError(t, declare(t.Context(), c, "north", spec()))
+	worldtest.Eventually(t, "the API server to know clusters", func(ctx context.Context) error { return declare(ctx, c, "north", spec()) })
 	ctx, stop := context.WithCancel(t.Context())
 	var hub sync.WaitGroup
 	hub.Go(func() {
