@@ -11,7 +11,7 @@ PROGRAMS   := writ writ-hub writ-spoke vault-plugin-auth-writ
 PACKAGES   ?= ./...
 TEST_FLAGS ?= -timeout 30m
 RACE_FLAGS ?= -timeout 20m
-FUZZTIME   ?= 10s
+FUZZTIME   ?= 200000x
 CLUSTERS   ?= 2
 DEMO_FLAGS ?=
 E2E_FLAGS  ?=
@@ -69,7 +69,7 @@ generate-check: ## fail if generate would change anything
 	tools/codegen/generate -check
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME
+fuzz: ## run each fuzz target with FUZZTIME inputs
 	tools/test/fuzz $(FUZZTIME)
 
 .PHONY: bench
