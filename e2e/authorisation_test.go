@@ -155,11 +155,7 @@ func cast(ctx context.Context, t *testing.T, f *fleet.Fleet) (walk, map[string]c
 	theirs, err := identity.LoadCA(t.TempDir(), td, time.Now())
 	require.NoError(t, err)
 	issued := func(ca *identity.CA, id spiffeid.ID, enrolment string, life time.Duration) *identity.SVID {
-		key, err := identity.GenerateKey()
-		require.NoError(t, err)
-		chain, err := ca.IssueFor(enrolment, key.Public(), id, time.Now().Add(-time.Hour), time.Hour+life)
-		require.NoError(t, err)
-		svid, err := identity.NewSVID(chain, key)
+		svid, err := ca.Make(t.Context(), enrolment, id, time.Now().Add(-time.Hour), time.Hour+life)
 		require.NoError(t, err)
 		return svid
 	}

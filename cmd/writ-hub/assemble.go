@@ -135,7 +135,8 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	if err != nil {
 		return nil, err
 	}
-	source, err := hubIdentity(ctx, h, ca, log)
+	renewHub := identity.RenewHub(ca, now)
+	source, err := hubIdentity(ctx, h, renewHub, log)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	if err != nil {
 		return nil, err
 	}
-	turning, err := rotation.Open(ctx, rotation.Parts{Store: records, Fleet: followers{enrolment, spokes}, Keys: keys, CA: ca, Source: source,
+	turning, err := rotation.Open(ctx, rotation.Parts{Store: records, Fleet: followers{enrolment, spokes}, Keys: keys, CA: ca, Source: source, Renew: renewHub,
 		Log: log, Now: now}, rootJSON)
 	if err != nil {
 		return nil, err
@@ -212,8 +213,7 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 }
 
 // hubIdentity is the hub's own SVID, renewed as long as the hub runs.
-func hubIdentity(ctx context.Context, h *hub, ca *identity.CA, log *slog.Logger) (*identity.Source, error) {
-	renew := identity.RenewHub(ca, time.Now)
+func hubIdentity(ctx context.Context, h *hub, renew identity.Renew, log *slog.Logger) (*identity.Source, error) {
 	svid, authorities, err := renew(ctx)
 	if err != nil {
 		return nil, err

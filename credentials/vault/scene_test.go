@@ -80,11 +80,7 @@ func (s *scene) setup(t testing.TB, clusters ...string) {
 // svid makes a new SVID of an ID, by a CA.
 func svid(t testing.TB, ca *identity.CA, id spiffeid.ID) *identity.SVID {
 	t.Helper()
-	key, err := identity.GenerateKey()
-	require.NoError(t, err)
-	chain, err := ca.Issue(key.Public(), id, time.Now(), time.Hour)
-	require.NoError(t, err)
-	made, err := identity.NewSVID(chain, key)
+	made, err := ca.Make(t.Context(), "", id, time.Now(), time.Hour)
 	require.NoError(t, err)
 	return made
 }

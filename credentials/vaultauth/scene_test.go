@@ -91,18 +91,11 @@ func (s *scene) write(t *testing.T, path string, data map[string]any) {
 }
 
 // chain is a new SVID of an ID, as a client shows it.
-func chain(t *testing.T, ca *identity.CA, id spiffeid.ID, at time.Time) (certs []*x509.Certificate) {
+func chain(t *testing.T, ca *identity.CA, id spiffeid.ID, at time.Time) []*x509.Certificate {
 	t.Helper()
-	key, err := identity.GenerateKey()
+	svid, err := ca.Make(t.Context(), "", id, at, time.Hour)
 	require.NoError(t, err)
-	raw, err := ca.Issue(key.Public(), id, at, time.Hour)
-	require.NoError(t, err)
-	for _, der := range raw {
-		cert, err := x509.ParseCertificate(der)
-		require.NoError(t, err)
-		certs = append(certs, cert)
-	}
-	return certs
+	return []*x509.Certificate{svid.Leaf()}
 }
 
 func clusterID(t *testing.T, name string) spiffeid.ID {

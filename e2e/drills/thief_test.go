@@ -263,11 +263,7 @@ func (w *thief) dataFolder(t *testing.T) []string {
 	require.NoError(t, err)
 	id, err := identity.Cluster(domain, "east")
 	require.NoError(t, err)
-	key, err := identity.GenerateKey()
-	require.NoError(t, err)
-	chain, err := ca.IssueFor("1", key.Public(), id, time.Now(), time.Hour) // the data folder says which enrolment it is
-	require.NoError(t, err)
-	forged, err := identity.NewSVID(chain, key)
+	forged, err := ca.Make(t.Context(), "1", id, time.Now(), time.Hour) // the data folder says which enrolment it is
 	require.NoError(t, err)
 	return w.asEast(forged)
 }

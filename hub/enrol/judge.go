@@ -75,11 +75,11 @@ func tokenMatches(c Cluster, token string) bool {
 
 // readClaim reads what came with a token. Of the signing request it takes the public key.
 func readClaim(request *writv1.EnrolRequest, now time.Time) (*Claim, *refusal) {
-	public, err := identity.PublicKey(request.GetCsr())
+	asked, err := identity.ReadRequest(request.GetCsr())
 	if err != nil {
 		return nil, refuse(KeyUnacceptable, "%s", err)
 	}
-	publicDER, err := x509.MarshalPKIXPublicKey(public)
+	publicDER, err := x509.MarshalPKIXPublicKey(asked.Key)
 	if err != nil {
 		return nil, refuse(KeyUnacceptable, "%s", err)
 	}

@@ -42,7 +42,7 @@ func (s *Service) Renew(ctx context.Context, cluster string, request *writv1.Ren
 	if err != nil {
 		return nil, s.answer(ctx, log, err)
 	}
-	issued, err := s.issue(c, request.GetCsr())
+	issued, err := s.issue(ctx, c, request.GetCsr())
 	if err != nil {
 		return nil, s.answer(ctx, log, err)
 	}
@@ -67,7 +67,7 @@ func (s *Service) Return(ctx context.Context, request *writv1.ReturnRequest) (*w
 	if peer := request.GetVersion().GetCapability(); !capability.Compatible(peer) {
 		return nil, s.answer(ctx, log, refuse(VersionSkew, "%s", capability.Advice("spoke", peer)))
 	}
-	issued, err := s.issue(c, request.GetCsr())
+	issued, err := s.issue(ctx, c, request.GetCsr())
 	if err != nil {
 		return nil, s.answer(ctx, log, err)
 	}

@@ -35,7 +35,7 @@ func (s *Service) Enrol(ctx context.Context, request *writv1.EnrolRequest) (*wri
 	if err != nil {
 		return nil, s.answer(ctx, log, err)
 	}
-	issued, err := s.issue(c, request.GetCsr())
+	issued, err := s.issue(ctx, c, request.GetCsr())
 	if err != nil {
 		return nil, s.answer(ctx, log, err)
 	}
@@ -111,8 +111,8 @@ func (s *Service) record(ctx context.Context, c Cluster) (Cluster, error) {
 }
 
 // issue makes an SVID from the record, and from the request's public key.
-func (s *Service) issue(c Cluster, csr []byte) (*writv1.RenewResponse, error) {
-	public, err := identity.PublicKey(csr)
+func (s *Service) issue(ctx context.Context, c Cluster, csr []byte) (*writv1.RenewResponse, error) {
+	asked, err := identity.ReadRequest(csr)
 	if err != nil {
 		return nil, refuse(KeyUnacceptable, "%s", err)
 	}
@@ -120,7 +120,7 @@ func (s *Service) issue(c Cluster, csr []byte) (*writv1.RenewResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := s.CA.IssueFor(c.Claim.Enrolment, public, id, s.Now(), s.Life)
+	chain, err := s.CA.Issue(ctx, c.Claim.Enrolment, asked, id, s.Now(), s.Life)
 	if err != nil {
 		return nil, err
 	}
@@ -142,5 +142,8 @@ func (s *Service) answer(ctx context.Context, log *slog.Logger, err error) error
 		return no.GRPCStatus().Err()
 	}
 	log.ErrorContext(ctx, "fault", "error", err)
+	if errors.Is(err, identity.ErrAway) {
+		return status.Error(codes.Unavailable, "the hub cannot sign SVIDs now, because its CA's key is away: try again")
+	}
 	return status.Error(codes.Unavailable, "the hub had a fault and has let nobody in: try again with the same join file")
 }

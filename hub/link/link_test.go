@@ -217,11 +217,7 @@ func newWorldIn(t testing.TB, dir string, heartbeat time.Duration) *world {
 func (w *world) source(t testing.TB, cluster string) *identity.Source {
 	id, err := identity.Cluster(domain, cluster)
 	require.NoError(t, err)
-	key, err := identity.GenerateKey()
-	require.NoError(t, err)
-	chain, err := w.ca.Issue(key.Public(), id, time.Now(), identity.Life)
-	require.NoError(t, err)
-	svid, err := identity.NewSVID(chain, key)
+	svid, err := w.ca.Make(t.Context(), "", id, time.Now(), identity.Life)
 	require.NoError(t, err)
 	return identity.NewSource(svid, w.ca.Authorities())
 }

@@ -55,7 +55,7 @@ func (r *Rotation) RotateCA(ctx context.Context, hold, force bool) error {
 	case stage == identity.Signing && hold:
 		return fmt.Errorf("the next authority signs already: a rotation that is so far cannot be held")
 	case stage == identity.Idle:
-		if err := r.CA.Prepare(r.Now()); err != nil {
+		if err := r.CA.Prepare(ctx, r.Now()); err != nil {
 			return err
 		}
 		state = caState{Began: r.Now().UTC()}
@@ -85,9 +85,11 @@ func (r *Rotation) moveCA(ctx context.Context) error {
 	}
 	switch status.Stage {
 	case identity.Published:
-		err = r.CA.Switch()
+		err = r.CA.Switch(ctx, r.Now())
 	case identity.Signing:
-		err = r.CA.Drop()
+		if err = r.ownByNew(ctx); err == nil {
+			err = r.CA.Drop()
+		}
 	}
 	if err != nil {
 		return err
@@ -97,14 +99,27 @@ func (r *Rotation) moveCA(ctx context.Context) error {
 	return r.keepCA(ctx, caState{Began: r.Now().UTC(), Force: state.Force && r.CA.Stage() != identity.Idle})
 }
 
+// ownByNew makes sure that the hub's own SVID is by the authority that signs now: by the old one no spoke would know it any more.
+func (r *Rotation) ownByNew(ctx context.Context) error {
+	if own := r.Source.SVID(); own != nil && identity.AuthorityOf(own.Leaf()) == r.CA.Signer() {
+		return nil
+	}
+	svid, authorities, err := r.Renew(ctx)
+	if err != nil {
+		return fmt.Errorf("the hub's own SVID: %w", err)
+	}
+	r.Source.Set(svid, authorities)
+	return nil
+}
+
 // follow makes the hub's own identity, and what it tells, that of the CA as it is now.
 func (r *Rotation) follow(ctx context.Context) {
-	svid, authorities, err := identity.RenewHub(r.CA, r.Now)(ctx)
+	svid, authorities, err := r.Renew(ctx)
 	if err == nil {
 		r.Source.Set(svid, authorities)
-	} else { // cannot be: the CA has just signed with the same key
+	} else { // the one that it has is by an authority that counts still
 		r.Source.SetAuthorities(r.CA.Authorities())
-		r.Log.ErrorContext(ctx, "the hub keeps its former SVID", "error", err)
+		r.Log.WarnContext(ctx, "the hub keeps its former SVID for now", "error", err)
 	}
 	r.stale.Store(true)
 	r.Fleet.Announce()

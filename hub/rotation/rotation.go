@@ -48,6 +48,7 @@ type Parts struct {
 	Keys   Keys // the gateway's; they are read again as long as it runs
 	CA     *identity.CA
 	Source *identity.Source // the hub's own identity, which follows the CA
+	Renew  identity.Renew   // makes the next of it
 	// Advertise tells whoever is yet to join what is trusted now. It is asked again until it returns nil; nil tells nobody.
 	Advertise func(ctx context.Context) error
 	Log       *slog.Logger

@@ -49,7 +49,7 @@ func newScene(t *testing.T, clusters ...string) *scene {
 	svid, authorities, err := identity.RenewHub(ca, time.Now)(t.Context())
 	require.NoError(t, err)
 	s.parts = Parts{Store: records, Fleet: s, Keys: KeyFile(filepath.Join(t.TempDir(), "gateway.key")), CA: ca, Source: identity.NewSource(svid, authorities),
-		Log: quiet, Now: func() time.Time { return s.now }}
+		Renew: identity.RenewHub(ca, func() time.Time { return s.now }), Log: quiet, Now: func() time.Time { return s.now }}
 	s.keys(s.f.GatewayKey)
 	s.r = s.open(s.f.Root.Bytes())
 	return s

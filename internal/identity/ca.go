@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
@@ -28,19 +29,20 @@ const (
 	caLife   = 5 * 365 * 24 * time.Hour
 )
 
-// CA is the embedded certificate authority of a hub. It is safe for concurrent use.
+// CA is the certificate authority of a hub. Its keys are in a file, or with a keeper. It is safe for concurrent use.
 type CA struct {
 	dir     string
 	domain  spiffeid.TrustDomain
+	keeper  Keeper // nil: every key is in the file
 	current atomic.Pointer[signing]
 	turn    sync.Mutex // held by the one who changes the files
 }
 
-// signing is what is on disk: the first of the authorities signs, with one of the keys.
+// signing is what is on disk: the first of the authorities signs, with one of the keys, or its keeper does.
 type signing struct {
 	authorities *Authorities
-	key         crypto.Signer
-	keys        []crypto.Signer // during a rotation the old one, then the new one
+	key         crypto.Signer   // nil: the keeper has it
+	keys        []crypto.Signer // of the file; during a rotation the old one, then the new one
 }
 
 func (s *signing) cert() *x509.Certificate { return s.authorities.certs[0] }
@@ -53,14 +55,21 @@ const (
 // LoadCA returns the CA in dir, and makes it first where there is none: ca.key (PKCS #8, mode 0600) and ca.crt, whose first
 // certificate signs and whose others, during a rotation, are trusted as well.
 func LoadCA(dir string, td spiffeid.TrustDomain, now time.Time) (*CA, error) {
+	return OpenCA(context.Background(), dir, td, nil, now)
+}
+
+// OpenCA is LoadCA where a keeper may have the keys. It is asked where there is no ca.crt yet, and must have an authority then; else
+// it may be away. An authority whose key is in ca.key signs by that, until a rotation ends it.
+func OpenCA(ctx context.Context, dir string, td spiffeid.TrustDomain, keeper Keeper, now time.Time) (*CA, error) {
+	ca := &CA{dir: dir, domain: td, keeper: keeper}
 	keyFile, certFile := filepath.Join(dir, caKeyFile), filepath.Join(dir, caCertFile)
-	keys, err := loadKeys(keyFile)
+	keys, err := ca.loadKeys(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("CA: %w", err)
 	}
 	raw, err := os.ReadFile(certFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		if raw, err = selfSigned(td, keys[0], now); err == nil {
+		if raw, err = ca.first(ctx, keys, now); err == nil {
 			err = WriteFile(certFile, raw)
 		}
 	}
@@ -71,23 +80,40 @@ func LoadCA(dir string, td spiffeid.TrustDomain, now time.Time) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CA: %s: %w", certFile, err)
 	}
-	s := &signing{authorities: authorities, keys: keys}
-	for _, key := range keys {
-		if samePublicKey(key.Public(), s.cert().PublicKey) {
-			s.key = key
-		}
-	}
+	s := &signing{authorities: authorities, key: keyOf(authorities.certs[0], keys), keys: keys}
 	switch {
 	case authorities.domain != td:
 		return nil, fmt.Errorf("CA: %s is of the trust domain %s, not %s", certFile, authorities.domain, td)
-	case s.key == nil:
+	case s.key == nil && keeper == nil:
 		return nil, fmt.Errorf("CA: %s does not belong to the first certificate of %s", keyFile, certFile)
 	case now.After(s.cert().NotAfter):
 		return nil, fmt.Errorf("CA: %s expired at %s", certFile, s.cert().NotAfter.Format(time.RFC3339))
 	}
-	ca := &CA{dir: dir, domain: td}
+	if len(keys) == 0 {
+		if err := ca.writeKeys(nil); err != nil { // a hub that no longer knows of the keeper must not make a key of its own
+			return nil, fmt.Errorf("CA: %w", err)
+		}
+	}
 	ca.current.Store(s)
 	return ca, nil
+}
+
+// first is the certificate of the first authority, PEM.
+func (ca *CA) first(ctx context.Context, keys []crypto.Signer, now time.Time) ([]byte, error) {
+	if len(keys) > 0 {
+		return selfSigned(ca.domain, keys[0], now)
+	}
+	return ca.newest(ctx, time.Time{}, now)
+}
+
+// keyOf is the one of the keys that a certificate is for; nil where it is none.
+func keyOf(cert *x509.Certificate, keys []crypto.Signer) crypto.Signer {
+	for _, key := range keys {
+		if samePublicKey(key.Public(), cert.PublicKey) {
+			return key
+		}
+	}
+	return nil
 }
 
 // Authorities are what peers must trust.
@@ -96,16 +122,37 @@ func (ca *CA) Authorities() *Authorities { return ca.current.Load().authorities 
 // Expires is when the certificate that signs ends, and with it every SVID.
 func (ca *CA) Expires() time.Time { return ca.current.Load().cert().NotAfter }
 
-// Issue makes an X.509-SVID for a public key: exactly one URI SAN, no CA, digitalSignature, and for the hub its DNS name.
-// The chain is DER, leaf first. Identity and key are the caller's word; nothing else enters.
-func (ca *CA) Issue(public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
-	return ca.IssueFor("", public, id, now, ttl)
+// Issue makes an X.509-SVID for a key: exactly one URI SAN, no CA, digitalSignature, and for the hub its DNS name.
+// The chain is DER, leaf first. Identity and key are the caller's word; nothing else enters. The SVID names the enrolment, if there is
+// one, in the serial number of its subject: so that one of an enrolment before is told from it, though the ID is the same. See
+// EnrolmentOf. The error wraps ErrAway where the keeper of the key does not answer.
+func (ca *CA) Issue(ctx context.Context, enrolment string, asked *Requested, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
+	return ca.issueBy(ctx, ca.current.Load(), enrolment, asked, id, now, ttl)
 }
 
-// IssueFor is Issue for one enrolment of an identity, which the SVID names in the serial number of its subject: so that one of
-// an enrolment before is told from it, though the ID is the same. See EnrolmentOf.
-func (ca *CA) IssueFor(enrolment string, public crypto.PublicKey, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
-	td, with := ca.domain, ca.current.Load()
+// Make makes a key, and issues an SVID for it.
+func (ca *CA) Make(ctx context.Context, enrolment string, id spiffeid.ID, now time.Time, ttl time.Duration) (*SVID, error) {
+	return ca.makeBy(ctx, ca.current.Load(), enrolment, id, now, ttl)
+}
+
+func (ca *CA) makeBy(ctx context.Context, with *signing, enrolment string, id spiffeid.ID, now time.Time, ttl time.Duration) (*SVID, error) {
+	key, err := GenerateKey()
+	if err != nil {
+		return nil, err
+	}
+	csr, err := Request(key)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := ca.issueBy(ctx, with, enrolment, &Requested{key.Public(), csr}, id, now, ttl)
+	if err != nil {
+		return nil, err
+	}
+	return NewSVID(chain, key)
+}
+
+func (ca *CA) issueBy(ctx context.Context, with *signing, enrolment string, asked *Requested, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
+	td := ca.domain
 	name, cluster := ClusterName(td, id)
 	if !cluster && id != Hub(td) {
 		return nil, fmt.Errorf("issue SVID: %s is neither the hub nor a cluster of %s", id, td)
@@ -128,7 +175,12 @@ func (ca *CA) IssueFor(enrolment string, public crypto.PublicKey, id spiffeid.ID
 	if template.NotAfter.After(with.cert().NotAfter) {
 		template.NotAfter = with.cert().NotAfter
 	}
-	der, err := sign(template, with.cert(), public, with.key)
+	var der []byte
+	if with.key != nil {
+		der, err = sign(template, with.cert(), asked.Key, with.key)
+	} else {
+		der, err = ca.kept(ctx, with.cert(), template, asked, now)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("issue SVID for %s: %w", id, err)
 	}

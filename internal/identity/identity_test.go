@@ -28,11 +28,7 @@ func newCA(t *testing.T) *CA {
 }
 
 func issue(t *testing.T, ca *CA, id spiffeid.ID, ttl time.Duration) *SVID {
-	key, err := GenerateKey()
-	require.NoError(t, err)
-	chain, err := ca.Issue(key.Public(), id, time.Now(), ttl)
-	require.NoError(t, err)
-	svid, err := NewSVID(chain, key)
+	svid, err := ca.Make(t.Context(), "", id, time.Now(), ttl)
 	require.NoError(t, err)
 	return svid
 }
@@ -88,15 +84,13 @@ func TestIssueHoldsToTheShapeOfAnSVID(t *testing.T) {
 	require.Equal(t, Life+backdate, leaf.NotAfter.Sub(leaf.NotBefore))
 	require.Equal(t, []string{"hub.writ.test"}, issue(t, ca, Hub(domain), Life).Leaf().DNSNames)
 
-	key, err := GenerateKey()
-	require.NoError(t, err)
 	for _, id := range []string{"spiffe://other.test/hub", "spiffe://writ.test/agent/x", "spiffe://writ.test"} {
-		_, err := ca.Issue(key.Public(), spiffeid.RequireFromString(id), time.Now(), Life)
+		_, err := ca.Make(t.Context(), "", spiffeid.RequireFromString(id), time.Now(), Life)
 		require.Error(t, err, id)
 	}
 }
 
-func TestPublicKeyTakesTheKeyAndNothingElse(t *testing.T) {
+func TestARequestGivesTheKeyAndNothingElse(t *testing.T) {
 	key, err := GenerateKey()
 	require.NoError(t, err)
 	forged := &x509.CertificateRequest{
@@ -105,21 +99,21 @@ func TestPublicKeyTakesTheKeyAndNothingElse(t *testing.T) {
 	}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, forged, key)
 	require.NoError(t, err)
-	public, err := PublicKey(csr)
+	asked, err := ReadRequest(csr)
 	require.NoError(t, err)
-	require.True(t, samePublicKey(key.Public(), public))
+	require.True(t, samePublicKey(key.Public(), asked.Key))
 
 	broken := append([]byte{}, csr...)
 	broken[len(broken)-1] ^= 1
-	_, err = PublicKey(broken)
+	_, err = ReadRequest(broken)
 	require.Error(t, err)
-	_, err = PublicKey(make([]byte, maxRequest+1))
+	_, err = ReadRequest(make([]byte, maxRequest+1))
 	require.ErrorContains(t, err, "at most")
 	weak, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	require.NoError(t, err)
 	csr, err = Request(weak)
 	require.NoError(t, err)
-	_, err = PublicKey(csr)
+	_, err = ReadRequest(csr)
 	require.ErrorContains(t, err, "P-256")
 }
 

@@ -16,17 +16,21 @@ type Renew func(ctx context.Context) (*SVID, *Authorities, error)
 func Keep(ctx context.Context, source *Source, renew Renew, store func(*SVID, *Authorities) error, hurry <-chan struct{},
 	now func() time.Time, log *slog.Logger) {
 	for failures := 0; ; {
-		leaf := source.SVID().Leaf()
-		wait := halfLife(leaf.NotBefore, leaf.NotAfter, rand.Float64()).Sub(now())
+		held := source.SVID()
+		from, until := now().Add(-Life), now() // without an SVID one is due
+		if held != nil {
+			from, until = held.Leaf().NotBefore, held.Leaf().NotAfter
+		}
+		wait := halfLife(from, until, rand.Float64()).Sub(now())
 		if failures > 0 {
-			wait = retryAfter(failures, leaf.NotAfter.Sub(leaf.NotBefore))
+			wait = retryAfter(failures, until.Sub(from))
 		}
 		if !sleep(ctx, wait, hurry) {
 			return
 		}
 		svid, authorities, err := renew(ctx)
-		if err == nil && svid.ID != source.SVID().ID {
-			err = fmt.Errorf("the new SVID is for %s, ours is %s", svid.ID, source.SVID().ID)
+		if err == nil && held != nil && svid.ID != held.ID {
+			err = fmt.Errorf("the new SVID is for %s, ours is %s", svid.ID, held.ID)
 		}
 		if err == nil {
 			err = store(svid, authorities)
@@ -34,7 +38,7 @@ func Keep(ctx context.Context, source *Source, renew Renew, store func(*SVID, *A
 		if err != nil {
 			failures++
 			if ctx.Err() == nil {
-				log.WarnContext(ctx, "could not renew the SVID, will try again", "error", err, "expires", leaf.NotAfter)
+				log.WarnContext(ctx, "could not renew the SVID, will try again", "error", err, "expires", until)
 			}
 			continue
 		}

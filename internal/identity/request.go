@@ -35,9 +35,15 @@ func Request(key crypto.Signer) ([]byte, error) {
 	return csr, nil
 }
 
-// PublicKey checks a request's own signature and returns its public key. Names, extensions and attributes of the request are
+// Requested is a public key whose owner has shown, by a signing request, to have the private one.
+type Requested struct {
+	Key crypto.PublicKey
+	csr []byte // PKCS #10, DER
+}
+
+// ReadRequest checks a request's own signature and returns its public key. Names, extensions and attributes of the request are
 // not looked at: an identity comes from the issuer's record.
-func PublicKey(csr []byte) (crypto.PublicKey, error) {
+func ReadRequest(csr []byte) (*Requested, error) {
 	if len(csr) > maxRequest {
 		return nil, fmt.Errorf("a signing request of %d bytes, at most %d are allowed", len(csr), maxRequest)
 	}
@@ -51,10 +57,10 @@ func PublicKey(csr []byte) (crypto.PublicKey, error) {
 	switch key := request.PublicKey.(type) {
 	case *ecdsa.PublicKey:
 		if key.Curve == elliptic.P256() || key.Curve == elliptic.P384() {
-			return key, nil
+			return &Requested{key, csr}, nil
 		}
 	case ed25519.PublicKey:
-		return key, nil
+		return &Requested{key, csr}, nil
 	}
 	return nil, errors.New("the key must be ECDSA on P-256 or P-384, or Ed25519")
 }

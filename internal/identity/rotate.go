@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
@@ -28,21 +29,35 @@ const (
 var ErrStage = errors.New("the CA is at another stage of its rotation")
 
 // Stage is how far the CA is.
-func (ca *CA) Stage() Stage { return ca.current.Load().stage() }
+func (ca *CA) Stage() Stage { return ca.stage(ca.current.Load()) }
 
-func (s *signing) stage() Stage {
+func (ca *CA) stage(s *signing) Stage {
+	certs := s.authorities.certs
 	switch {
-	case len(s.authorities.certs) < 2:
+	case len(certs) < 2:
 		return Idle
+	case ca.keeper != nil && certs[1].NotBefore.After(certs[0].NotBefore): // what a keeper gives next is always newer
+		return Published
+	case ca.keeper != nil:
+		return Signing
 	case samePublicKey(s.key.Public(), s.keys[0].Public()):
 		return Published
 	}
 	return Signing
 }
 
-// Prepare makes the next authority. It is on disk, and trusted from then on; SVIDs are signed as before.
-func (ca *CA) Prepare(now time.Time) error {
+// Prepare makes the next authority, or takes the one that the keeper has. It is on disk, and trusted from then on; SVIDs are signed as
+// before.
+func (ca *CA) Prepare(ctx context.Context, now time.Time) error {
 	return ca.change(Idle, func(s *signing) (*signing, error) {
+		if ca.keeper != nil {
+			cert, err := ca.newest(ctx, s.cert().NotBefore, now)
+			if err != nil {
+				return nil, err
+			}
+			authorities, err := ParseAuthorities(append(s.authorities.PEM(), cert...))
+			return &signing{authorities: authorities, key: s.key, keys: s.keys}, err
+		}
 		key, err := GenerateKey()
 		if err != nil {
 			return nil, err
@@ -63,19 +78,29 @@ func (ca *CA) Prepare(now time.Time) error {
 	})
 }
 
-// Switch lets the next authority sign. The old one is still trusted.
-func (ca *CA) Switch() error {
+// Switch lets the next authority sign, which it has done once before this returns. The old one is still trusted.
+func (ca *CA) Switch(ctx context.Context, now time.Time) error {
 	return ca.change(Published, func(s *signing) (*signing, error) {
-		authorities, err := ParseAuthorities(encodeCertificates([][]byte{s.authorities.certs[1].Raw, s.authorities.certs[0].Raw}))
-		return &signing{authorities: authorities, key: s.keys[1], keys: s.keys}, err
+		next := s.authorities.certs[1]
+		authorities, err := ParseAuthorities(encodeCertificates([][]byte{next.Raw, s.cert().Raw}))
+		if err != nil {
+			return nil, err
+		}
+		switched := &signing{authorities: authorities, key: keyOf(next, s.keys), keys: s.keys}
+		_, err = ca.makeBy(ctx, switched, "", Hub(ca.domain), now, Life)
+		return switched, err
 	})
 }
 
-// Drop ends the rotation: the old authority is trusted no more, and its key is gone.
+// Drop ends the rotation: the old authority is trusted no more, and its key is gone, unless a keeper has it.
 func (ca *CA) Drop() error {
 	err := ca.change(Signing, func(s *signing) (*signing, error) {
 		authorities, err := ParseAuthorities(encodeCertificates([][]byte{s.cert().Raw}))
-		return &signing{authorities: authorities, key: s.key, keys: []crypto.Signer{s.key}}, err
+		dropped := &signing{authorities: authorities, key: s.key}
+		if s.key != nil {
+			dropped.keys = []crypto.Signer{s.key}
+		}
+		return dropped, err
 	})
 	if err != nil {
 		return err
@@ -88,8 +113,8 @@ func (ca *CA) change(from Stage, to func(*signing) (*signing, error)) error {
 	ca.turn.Lock()
 	defer ca.turn.Unlock()
 	s := ca.current.Load()
-	if s.stage() != from {
-		return fmt.Errorf("%w: %s, not %s", ErrStage, s.stage(), from)
+	if stage := ca.stage(s); stage != from {
+		return fmt.Errorf("%w: %s, not %s", ErrStage, stage, from)
 	}
 	next, err := to(s)
 	if err != nil {
@@ -119,9 +144,12 @@ func (a *Authorities) Vouch(leaf *x509.Certificate) bool {
 	return false
 }
 
-// loadKeys reads the keys of a CA, and makes the first one where there is none.
-func loadKeys(path string) ([]crypto.Signer, error) {
+// loadKeys reads the keys of a CA, and makes the first one where there is none. Where a keeper has them, the file is empty.
+func (ca *CA) loadKeys(path string) ([]crypto.Signer, error) {
 	raw, err := os.ReadFile(path)
+	if ca.keeper != nil && (errors.Is(err, fs.ErrNotExist) || err == nil && len(raw) == 0) {
+		return nil, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err := LoadKey(path, GenerateKey)
 		return []crypto.Signer{key}, err

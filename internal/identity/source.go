@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/tls"
+	"errors"
 	"sync/atomic"
 )
 
@@ -17,7 +18,10 @@ type state struct {
 	authorities *Authorities
 }
 
-// NewSource makes a source; neither part may be nil.
+// ErrNoSVID is returned to who connects before there is an SVID.
+var ErrNoSVID = errors.New("there is no SVID yet")
+
+// NewSource makes a source. The SVID may be nil: nobody is connected with until Set brings one.
 func NewSource(svid *SVID, authorities *Authorities) *Source {
 	s := &Source{}
 	s.Set(svid, authorities)
@@ -47,7 +51,7 @@ func (s *Source) SetAuthorities(authorities *Authorities) {
 	s.changed()
 }
 
-// SVID is the current one.
+// SVID is the current one; nil where there is none yet.
 func (s *Source) SVID() *SVID { return s.current.Load().svid }
 
 // Authorities are the current ones.
@@ -56,5 +60,9 @@ func (s *Source) Authorities() *Authorities { return s.current.Load().authoritie
 // ClientCertificate presents the current SVID to a server that is not the hub, such as Vault. It fits
 // tls.Config.GetClientCertificate.
 func (s *Source) ClientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	return &s.SVID().certificate, nil
+	svid := s.SVID()
+	if svid == nil {
+		return nil, ErrNoSVID
+	}
+	return &svid.certificate, nil
 }

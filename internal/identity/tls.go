@@ -36,9 +36,7 @@ func EnrolServerTLS(source *Source) *tls.Config { return liveServer(source, func
 func liveServer(source *Source, finish func(*tls.Config)) *tls.Config {
 	fresh := func() *tls.Config {
 		config := base()
-		config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return &source.SVID().certificate, nil
-		}
+		config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return source.ClientCertificate(nil) }
 		finish(config)
 		return config
 	}
@@ -51,9 +49,7 @@ func liveServer(source *Source, finish func(*tls.Config)) *tls.Config {
 // SPIFFE ID besides. The authorities are those of now: take a new config for a new connection, as DialCredentials does.
 func ClientTLS(source *Source) *tls.Config {
 	config := EnrolClientTLS(source.Authorities())
-	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		return &source.SVID().certificate, nil
-	}
+	config.GetClientCertificate = source.ClientCertificate
 	return config
 }
 

@@ -74,7 +74,7 @@ func (h *hub) Enrol(_ context.Context, r *writv1.EnrolRequest) (*writv1.EnrolRes
 		h.away--
 		return nil, status.Error(codes.Unavailable, "away")
 	}
-	key, err := identity.PublicKey(r.GetCsr())
+	asked, err := identity.ReadRequest(r.GetCsr())
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +84,10 @@ func (h *hub) Enrol(_ context.Context, r *writv1.EnrolRequest) (*writv1.EnrolRes
 	if r.GetToken() != "secret" {
 		return nil, status.Error(codes.Unauthenticated, "TokenWrong: look at the join file")
 	}
-	if h.key != nil && (!h.key.(interface{ Equal(crypto.PublicKey) bool }).Equal(key) || !bytes.Equal(h.receipt, r.GetReceiptKey())) {
+	if h.key != nil && (!h.key.(interface{ Equal(crypto.PublicKey) bool }).Equal(asked.Key) || !bytes.Equal(h.receipt, r.GetReceiptKey())) {
 		return nil, status.Error(codes.FailedPrecondition, "TokenUsed: by other keys")
 	}
-	h.key, h.receipt = key, r.GetReceiptKey()
+	h.key, h.receipt = asked.Key, r.GetReceiptKey()
 	if h.lose > 0 {
 		h.lose--
 		return nil, status.Error(codes.Unavailable, "the connection broke")
@@ -113,7 +113,7 @@ func (h *hub) Return(_ context.Context, r *writv1.ReturnRequest) (*writv1.RenewR
 }
 
 func (h *hub) issue(csr []byte) (*writv1.RenewResponse, error) {
-	key, err := identity.PublicKey(csr)
+	asked, err := identity.ReadRequest(csr)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (h *hub) issue(csr []byte) (*writv1.RenewResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := h.ca.Issue(key, id, time.Now(), h.life)
+	chain, err := h.ca.Issue(context.Background(), "", asked, id, time.Now(), h.life)
 	return &writv1.RenewResponse{Chain: chain, Authorities: h.ca.Authorities().PEM()}, err
 }
 

@@ -89,11 +89,7 @@ func (v *vaulted) setup(t *testing.T) *identity.Source {
 		TrustRoot: v.cluster.Fixture.Root.Bytes(), ClusterUID: v.cluster.Fixture.Audience.ClusterUID, Address: v.vault.Address(), CA: authority}))
 	id, err := identity.Cluster(domain, "east")
 	require.NoError(t, err)
-	key, err := identity.GenerateKey()
-	require.NoError(t, err)
-	chain, err := ca.Issue(key.Public(), id, time.Now(), time.Hour)
-	require.NoError(t, err)
-	svid, err := identity.NewSVID(chain, key)
+	svid, err := ca.Make(t.Context(), "", id, time.Now(), time.Hour)
 	require.NoError(t, err)
 	return identity.NewSource(svid, ca.Authorities())
 }

@@ -249,11 +249,7 @@ func (h handler) Rehearse(_ context.Context, envelope []byte) *writv1.Attestatio
 func start(t *testing.T, h *hub, c *cluster, resend time.Duration) *Link {
 	id, err := identity.Cluster(domain, "east")
 	require.NoError(t, err)
-	key, err := identity.GenerateKey()
-	require.NoError(t, err)
-	chain, err := h.ca.Issue(key.Public(), id, time.Now(), identity.Life)
-	require.NoError(t, err)
-	svid, err := identity.NewSVID(chain, key)
+	svid, err := h.ca.Make(t.Context(), "", id, time.Now(), identity.Life)
 	require.NoError(t, err)
 	l := New(Parts{Address: h.address, Credentials: identity.DialCredentials(identity.NewSource(svid, h.ca.Authorities())),
 		Cluster: "east", ClusterUID: "uid", Version: &writv1.Version{Capability: 1}, Journal: c, Handler: handler{c}, Resend: resend, Leases: c.said,
