@@ -26,9 +26,10 @@ type CAStatus struct {
 	Stage    identity.Stage `json:"stage"`
 	Held     bool           `json:"held,omitempty"`
 	Began    time.Time      `json:"began,omitzero"`
-	Until    time.Time      `json:"until,omitzero"` // when who is away is waited for no more
-	Expires  time.Time      `json:"expires"`        // the authority that signs
-	Waits    []string       `json:"waits"`          // for whom
+	Until    time.Time      `json:"until,omitzero"`    // when who is away is waited for no more
+	Expires  time.Time      `json:"expires"`           // the authority that signs
+	Waits    []string       `json:"waits"`             // for whom
+	Telling  bool           `json:"telling,omitempty"` // what the hub advertises, to Vault too, does not have the authorities of now yet
 	Clusters []CAStanding   `json:"clusters"`
 }
 
@@ -121,7 +122,7 @@ func (r *Rotation) follow(ctx context.Context) {
 		r.Source.SetAuthorities(r.CA.Authorities())
 		r.Log.WarnContext(ctx, "the hub keeps its former SVID for now", "error", err)
 	}
-	r.stale.Store(true)
+	r.changes.Add(1)
 	r.Fleet.Announce()
 }
 
@@ -142,7 +143,7 @@ func (r *Rotation) statusOfCA(ctx context.Context) (CAStatus, caState, error) {
 	if err != nil {
 		return CAStatus{}, state, err
 	}
-	s := CAStatus{Stage: r.CA.Stage(), Expires: r.CA.Expires(), Waits: []string{}, Clusters: []CAStanding{}}
+	s := CAStatus{Stage: r.CA.Stage(), Expires: r.CA.Expires(), Waits: []string{}, Telling: r.telling(), Clusters: []CAStanding{}}
 	if s.Stage != identity.Idle {
 		s.Held, s.Began, s.Until = state.Hold, state.Began, state.Began.Add(AwayLimit)
 	}

@@ -106,7 +106,7 @@ func (r *Rotation) Publish(ctx context.Context, chain [][]byte) (version int64, 
 		}
 		r.root.Set(step)
 	}
-	r.stale.Store(true)
+	r.changes.Add(1)
 	r.Log.InfoContext(ctx, "published the trust root", "version", root.Version(), "expires", root.Expires())
 	r.Fleet.Announce()
 	return root.Version(), nil

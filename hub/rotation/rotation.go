@@ -60,11 +60,12 @@ type Rotation struct {
 	Parts
 	root     *trust.Live
 	keys     atomic.Pointer[[]*bundle.Key]
-	problem  string      // with the keys, as it was logged last
-	readAt   time.Time   // when Run last read them
-	stale    atomic.Bool // Advertise is to be asked
-	turn     sync.Mutex  // held by the one who changes what is trusted
-	mu       sync.Mutex  // guards the maps below
+	problem  string       // with the keys, as it was logged last
+	readAt   time.Time    // when Run last read them
+	changes  atomic.Int64 // of what is trusted, since the start
+	told     atomic.Int64 // of them, those that Advertise has agreed to
+	turn     sync.Mutex   // held by the one who changes what is trusted
+	mu       sync.Mutex   // guards the maps below
 	holdings map[string]Holding
 	versions map[int64]*trust.Root
 }
@@ -121,16 +122,19 @@ func (r *Rotation) Run(ctx context.Context) error {
 
 // advertise asks Advertise where something has changed since it last agreed.
 func (r *Rotation) advertise(ctx context.Context) {
-	if r.Advertise == nil || !r.stale.CompareAndSwap(true, false) {
+	changes := r.changes.Load()
+	if !r.telling() {
 		return
 	}
-	if err := r.Advertise(ctx); err != nil {
-		r.stale.Store(true)
-		if ctx.Err() == nil {
-			r.Log.WarnContext(ctx, "what is trusted is not advertised yet, will try again", "error", err)
-		}
+	if err := r.Advertise(ctx); err == nil {
+		r.told.Store(changes)
+	} else if ctx.Err() == nil {
+		r.Log.WarnContext(ctx, "what is trusted is not advertised yet, will try again", "error", err)
 	}
 }
+
+// telling reports whether something has changed that Advertise has not agreed to yet.
+func (r *Rotation) telling() bool { return r.Advertise != nil && r.told.Load() != r.changes.Load() }
 
 // Holds hears what a spoke trusts now.
 func (r *Rotation) Holds(ctx context.Context, cluster string, t *writv1.Trusting) error {

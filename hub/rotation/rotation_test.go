@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -215,4 +216,33 @@ func TestTheCAIsRotated(t *testing.T) {
 	require.NoError(t, s.r.RotateCA(ctx, false, true), "nobody is waited for any more")
 	stage(identity.Signing, "away", "east")
 	stage(identity.Idle)
+}
+
+// Whoever is to tell Vault of the next authority learns when the hub advertises it: not before.
+func TestTheHubSaysWhenItAdvertises(t *testing.T) {
+	s := newScene(t, "east")
+	ctx := t.Context()
+	away := errors.New("the API server is away")
+	var advertised []byte
+	s.r.Advertise = func(context.Context) error {
+		if away == nil {
+			advertised = s.parts.CA.Authorities().PEM()
+		}
+		return away
+	}
+	telling := func(want bool) {
+		t.Helper()
+		s.r.advertise(ctx)
+		status, err := s.r.StatusOfCA(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, status.Telling)
+	}
+	telling(false)
+	require.Nil(t, advertised, "nothing has changed")
+	require.NoError(t, s.r.RotateCA(ctx, true, false))
+	s.says("east", &writv1.Trusting{RootVersion: 1, Authorities: s.parts.CA.Authorities().Digest()})
+	telling(true)
+	away = nil
+	telling(false)
+	require.Equal(t, s.parts.CA.Authorities().PEM(), advertised)
 }

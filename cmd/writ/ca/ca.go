@@ -78,7 +78,7 @@ func follow(command *cobra.Command, hub *http.Client, status rotation.CAStatus, 
 		if status.Stage == identity.Idle {
 			return nil
 		}
-		if status.Held && len(status.Waits) == 0 {
+		if status.Held && len(status.Waits) == 0 && !status.Telling {
 			fmt.Fprintln(command.OutOrStdout(), "next: tell whoever else trusts it, such as Vault; then writ ca rotate")
 			return nil
 		}
@@ -99,6 +99,8 @@ func describe(s rotation.CAStatus) string {
 	waits := ""
 	if len(s.Waits) > 0 {
 		waits = fmt.Sprintf("; waits for %s, until %s", strings.Join(s.Waits, ", "), s.Until.Format(time.RFC3339))
+	} else if s.Held && s.Telling {
+		waits = "; not advertised yet"
 	}
 	switch {
 	case s.Stage == identity.Idle:
