@@ -2,6 +2,8 @@ package vault_test
 
 import (
 	"crypto/tls"
+	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"testing"
@@ -33,6 +35,7 @@ type scene struct {
 	ca    *identity.CA
 	token string // of Vault's account in the cluster
 	stock bool
+	begun bool
 	host  string // of the cluster's API server, as Vault reaches it
 	stood []any  // roles of east's engine that others left
 }
@@ -67,11 +70,19 @@ func (s *scene) options(cluster string) vault.SetupOptions {
 	}
 	return vault.SetupOptions{Cluster: cluster, TrustDomain: domain.Name(), Authorities: s.ca.Authorities().PEM(),
 		KubernetesHost: s.host, KubernetesCA: s.Cluster.CAPEM(), ServiceAccountToken: s.token, Stock: s.stock,
-		TrustRoot: s.Fixture.Root.Bytes(), ClusterUID: s.Fixture.Audience.ClusterUID, Address: s.vault.Address(), CA: authority}
+		TrustRoots: [][]byte{s.Fixture.Root.Bytes()}, ClusterUID: s.Fixture.Audience.ClusterUID, Address: s.vault.Address(), CA: authority}
 }
 
 func (s *scene) setup(t testing.TB, clusters ...string) {
 	t.Helper()
+	if !s.begun { // tests share one Vault, and each fleet begins anew
+		_, err := s.root.Logical().DeleteWithContext(t.Context(), vault.AuthPath+"config")
+		var answer *api.ResponseError
+		if !errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound {
+			require.NoError(t, err)
+		}
+		s.begun = true
+	}
 	for _, cluster := range clusters {
 		require.NoError(t, vault.Setup(t.Context(), s.root, s.options(cluster)))
 	}

@@ -31,8 +31,9 @@ type SetupOptions struct {
 	ServiceAccountToken string
 	TokenEnds           time.Time // zero where that is not known
 
-	// TrustRoot is TUF root metadata, and ClusterUID the UID of the cluster's namespace kube-system: what Vault judges bundles by.
-	TrustRoot  []byte
+	// TrustRoots are versions of the trust root (TUF root metadata), each following the one before, and ClusterUID the UID of the cluster's
+	// namespace kube-system: what Vault judges bundles by. Where it has a version already, it takes those alone that follow it.
+	TrustRoots [][]byte
 	ClusterUID string
 	// Address and CA (PEM) are how Vault's own nodes reach Vault; ServerName is the name in its certificate, if it is another.
 	Address    string
@@ -160,8 +161,12 @@ func (p *planner) judged(o SetupOptions) {
 	p.enable(AuthMount, AuthPlugin)
 	p.write("let the auth method make roles and grants of "+o.Cluster+": the policy "+HandsPolicy(o.Cluster), "sys/policies/acl/"+HandsPolicy(o.Cluster),
 		map[string]any{"policy": handsPolicy(o.Cluster)})
+	var roots []string
+	for _, raw := range o.TrustRoots {
+		roots = append(roots, string(raw))
+	}
 	p.write("tell the auth method whom to believe: the trust root, the authorities of "+o.TrustDomain+", and Vault at "+o.Address, AuthPath+"config",
-		map[string]any{"trust_root": string(o.TrustRoot), "trust_domain": o.TrustDomain, "authorities": string(o.Authorities),
+		map[string]any{"trust_root": roots, "trust_domain": o.TrustDomain, "authorities": string(o.Authorities),
 			"vault_address": o.Address, "vault_ca": string(o.CA), "vault_server_name": o.ServerName})
 	p.write("pin the cluster "+o.Cluster+" to its UID "+o.ClusterUID, AuthPath+"clusters/"+o.Cluster,
 		map[string]any{"cluster_uid": o.ClusterUID, "mount": Mount(o.Cluster), "lowered_to": o.LoweredTo})

@@ -26,7 +26,7 @@ const (
 
 // config is whom this Vault believes, and how the method reaches the Vault that it is part of.
 type config struct {
-	TrustRoot   string `json:"trust_root"` // TUF root metadata
+	TrustRoot   []byte `json:"trust_root"` // with those that it followed, as trust.Root.Keep writes it
 	TrustDomain string `json:"trust_domain"`
 	Authorities string `json:"authorities"` // PEM
 	Address     string `json:"vault_address"`
@@ -50,7 +50,8 @@ func (b *backend) pathConfig() *framework.Path {
 	return &framework.Path{
 		Pattern: "config$",
 		Fields: map[string]*framework.FieldSchema{
-			"trust_root":        text("The trust root: TUF root metadata, byte for byte."),
+			"trust_root": {Type: framework.TypeStringSlice, Description: "The trust root: TUF root metadata, byte for byte. Several are versions that follow each other; " +
+				"each must be signed by the root keys of the one before, and the first by those of the one that is there."},
 			"trust_domain":      text("The trust domain of hub and clusters."),
 			"authorities":       text("PEM: the CA certificates that SVIDs are signed by."),
 			"vault_address":     text("https://host:port of this Vault, as its own nodes reach it."),
@@ -60,15 +61,24 @@ func (b *backend) pathConfig() *framework.Path {
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: &framework.PathOperation{Callback: b.writeConfig},
 			logical.ReadOperation:   &framework.PathOperation{Callback: b.readConfig},
+			logical.DeleteOperation: &framework.PathOperation{Callback: b.forgetConfig},
 		},
 		HelpSynopsis: "Whom this Vault believes.",
 	}
 }
 
 func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	c := config{TrustRoot: d.Get("trust_root").(string), TrustDomain: d.Get("trust_domain").(string), Authorities: d.Get("authorities").(string),
+	var before config
+	if _, err := get(ctx, req.Storage, configKey, &before); err != nil {
+		return nil, err
+	}
+	root, err := before.follow(d.Get("trust_root").([]string), b.now())
+	if err != nil {
+		return logical.ErrorResponse("%v", err), nil
+	}
+	c := config{TrustRoot: root.Keep(), TrustDomain: d.Get("trust_domain").(string), Authorities: d.Get("authorities").(string),
 		Address: d.Get("vault_address").(string), CA: d.Get("vault_ca").(string), ServerName: d.Get("vault_server_name").(string), Mount: req.MountPoint}
-	if err := c.check(b.now()); err != nil {
+	if err := c.check(root); err != nil {
 		return logical.ErrorResponse("%v", err), nil
 	}
 	if err := makeSecret(ctx, req.Storage); err != nil {
@@ -78,12 +88,67 @@ func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *fram
 	return nil, put(ctx, req.Storage, configKey, c)
 }
 
-// check says what of a configuration could not be used.
-func (c config) check(now time.Time) error {
-	root, err := trust.ParseRoot([]byte(c.TrustRoot), now)
-	if err != nil {
-		return err
+// follow is the trust root after a chain of versions. Where there is one already, only what its root keys have signed can follow it, as
+// on every spoke; what is there already may be said again.
+func (c config) follow(chain []string, now time.Time) (*trust.Root, error) {
+	if len(chain) == 0 {
+		return nil, errors.New("trust_root is needed")
 	}
+	var versions [][]byte
+	for _, raw := range chain {
+		versions = append(versions, []byte(raw))
+	}
+	if c.TrustRoot == nil {
+		root, err := trust.Pinned(versions[0])
+		return walk(root, versions[1:], now, err)
+	}
+	has, err := trust.Recall(c.TrustRoot)
+	if err != nil {
+		return nil, err
+	}
+	for len(versions) > 0 {
+		next, err := trust.Pinned(versions[0])
+		if err != nil {
+			return nil, err
+		}
+		if next.Version() > has.Version() {
+			break
+		}
+		if versions = versions[1:]; next.Version() == has.Version() && !next.Same(has) {
+			return nil, fmt.Errorf("version %d of the trust root is not the version %d that is here: one of them was not made by the same people. %s", next.Version(), has.Version(), anew)
+		}
+		if next.Version() < has.Version() && len(versions) == 0 {
+			return nil, fmt.Errorf("version %d of the trust root is behind version %d, which is here, and nothing goes back", next.Version(), has.Version())
+		}
+	}
+	root, err := walk(has, versions, now, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w (version %d is here; give every later one, in order: writ vault setup --trust-root). %s", err, has.Version(), anew)
+	}
+	return root, nil
+}
+
+const anew = "For a fleet that begins anew, vault delete auth/writ/config forgets it"
+
+// walk goes from a trust root to the last of its successors, if there are any; the last must be in force.
+func walk(root *trust.Root, chain [][]byte, now time.Time, err error) (*trust.Root, error) {
+	if err == nil && len(chain) > 0 {
+		return root.Walk(chain, now)
+	}
+	if err == nil {
+		err = root.Valid(now)
+	}
+	return root, err
+}
+
+// forgetConfig is for a fleet that begins anew. What is used stays used.
+func (b *backend) forgetConfig(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	b.hands.forget()
+	return nil, req.Storage.Delete(ctx, configKey)
+}
+
+// check says what of a configuration could not be used.
+func (c config) check(root *trust.Root) error {
 	for _, role := range trust.Roles() {
 		if _, err := root.Keys(role); err != nil {
 			return err
@@ -119,12 +184,15 @@ func (b *backend) readConfig(ctx context.Context, req *logical.Request, _ *frame
 	if err != nil || !found {
 		return nil, err
 	}
-	data := map[string]any{"trust_root": c.TrustRoot, "trust_domain": c.TrustDomain, "authorities": c.Authorities, "vault_address": c.Address,
+	data := map[string]any{"trust_domain": c.TrustDomain, "authorities": c.Authorities, "vault_address": c.Address,
 		"vault_ca": c.CA, "vault_server_name": c.ServerName, "time": b.now().UTC().Format(time.RFC3339)}
-	if root, err := trust.ParseRoot([]byte(c.TrustRoot), b.now()); err != nil {
+	root, err := trust.Recall(c.TrustRoot)
+	if err == nil {
+		data["trust_root"], data["trust_root_version"], data["trust_root_expires"] = string(root.Bytes()), root.Version(), root.Expires().UTC().Format(time.RFC3339)
+		err = root.Valid(b.now())
+	}
+	if err != nil {
 		data["problem"] = err.Error()
-	} else {
-		data["trust_root_version"], data["trust_root_expires"] = root.Version(), root.Expires().UTC().Format(time.RFC3339)
 	}
 	return &logical.Response{Data: data}, nil
 }

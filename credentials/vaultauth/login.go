@@ -143,7 +143,7 @@ func (c config) client(connection *logical.Connection, now time.Time) (string, e
 // judge decides about the bundle by the code that the spoke decides by. Vault keeps no sequence: a spoke may come here with its
 // bundles in any order, and with some not at all; in its place each bundle and order counts once.
 func (f facts) judge(ctx context.Context) (trust.Verified, *refusal.Refusal) {
-	root, err := trust.ParseRoot([]byte(f.config.TrustRoot), f.now)
+	root, err := trust.Recall(f.config.TrustRoot)
 	if err != nil {
 		return trust.Verified{}, refusal.New("verify", refusal.SignatureInvalid, "%v", err)
 	}

@@ -86,7 +86,7 @@ func (v *vaulted) setup(t *testing.T) *identity.Source {
 	require.NoError(t, err)
 	require.NoError(t, vault.Setup(t.Context(), v.root, vault.SetupOptions{Cluster: "east", TrustDomain: domain.Name(), Authorities: ca.Authorities().PEM(),
 		KubernetesHost: "https://" + v.toAPI.Address(), KubernetesCA: v.cluster.Cluster.CAPEM(), ServiceAccountToken: token,
-		TrustRoot: v.cluster.Fixture.Root.Bytes(), ClusterUID: v.cluster.Fixture.Audience.ClusterUID, Address: v.vault.Address(), CA: authority}))
+		TrustRoots: [][]byte{v.cluster.Fixture.Root.Bytes()}, ClusterUID: v.cluster.Fixture.Audience.ClusterUID, Address: v.vault.Address(), CA: authority}))
 	id, err := identity.Cluster(domain, "east")
 	require.NoError(t, err)
 	svid, err := ca.Make(t.Context(), "", id, time.Now(), time.Hour)

@@ -84,8 +84,7 @@ func noAccount() error {
 type setup struct {
 	workload, server                  string
 	address, caFile, serverName, tier string
-	trustRoot                         string
-	cidrs                             []string
+	trustRoots, cidrs                 []string
 	stock, dryRun                     bool
 	life                              time.Duration
 }
@@ -118,7 +117,8 @@ func newSetup(hub *access.Hub) *cobra.Command {
 	flags.StringVar(&o.address, "vault-address", "", "Vault as its own nodes reach it (default: VAULT_ADDR)")
 	flags.StringVar(&o.caFile, "vault-ca", "", "PEM: what Vault's certificate is signed by (default: VAULT_CACERT)")
 	flags.StringVar(&o.serverName, "vault-server-name", "", "the name in Vault's certificate, if it is not that of its address")
-	flags.StringVar(&o.trustRoot, "trust-root", "", "the trust root that Vault judges by, as a copy that did not come from the hub (default: what the hub publishes)")
+	flags.StringArrayVar(&o.trustRoots, "trust-root", nil, "the trust root that Vault judges by, as a copy that did not come from the hub (default: what the hub publishes);\n"+
+		"again for each version after it, in order")
 	flags.StringVar(&o.tier, "lowered-to", "", "the tier to which the cluster's own policy may lower what an action demands: low or medium (default: not at all)")
 	flags.BoolVar(&o.stock, "stock", false, "for a Vault without Writ's auth method: it judges no bundle")
 	flags.StringSliceVar(&o.cidrs, "bound-cidr", nil, "with --stock: where alone the spoke's token may be used from")
@@ -178,7 +178,7 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 
 // options is what Vault is to know of the cluster, but for what only the cluster knows.
 func (o setup) options(root *vaultapi.Client, info map[string]string, config *rest.Config, name string) (vault.SetupOptions, error) {
-	options := vault.SetupOptions{Cluster: name, TrustDomain: info["trustDomain"], Authorities: []byte(info["authorities.pem"]), TrustRoot: []byte(info["root.json"]),
+	options := vault.SetupOptions{Cluster: name, TrustDomain: info["trustDomain"], Authorities: []byte(info["authorities.pem"]), TrustRoots: [][]byte{[]byte(info["root.json"])},
 		KubernetesHost: config.Host, KubernetesCA: config.CAData, Address: root.Address(), ServerName: o.serverName, LoweredTo: o.tier,
 		Stock: o.stock, BoundCIDRs: o.cidrs}
 	if o.server != "" {
@@ -198,10 +198,15 @@ func (o setup) options(root *vaultapi.Client, info map[string]string, config *re
 		return options, usage.Errorf("--vault-ca is needed: what Vault's certificate is signed by, for Vault's auth method to reach Vault itself")
 	}
 	var err error
-	if o.trustRoot != "" {
-		if options.TrustRoot, err = os.ReadFile(o.trustRoot); err != nil {
+	if len(o.trustRoots) > 0 {
+		options.TrustRoots = nil
+	}
+	for _, file := range o.trustRoots {
+		raw, err := os.ReadFile(file)
+		if err != nil {
 			return options, fmt.Errorf("trust root: %w", err)
 		}
+		options.TrustRoots = append(options.TrustRoots, raw)
 	}
 	if options.CA, err = os.ReadFile(file); err != nil {
 		return options, fmt.Errorf("vault's certificate authority: %w", err)
