@@ -53,8 +53,9 @@ type account struct {
 	Automount         bool `json:"automountServiceAccountToken"`
 }
 
-// make creates the account of an action and its binding. What is there already is of the same bundle, and stays.
-func (i *Issuer) make(ctx context.Context, who identity, order bundle.Order) error {
+// make creates the account of an action and its binding, and asks for a token as soon as there is the account; all of it is done when it
+// returns. What is there already is of the same bundle, and stays.
+func (i *Issuer) make(ctx context.Context, who identity, order bundle.Order, life time.Duration) (t *given, err error) {
 	meta := metav1.ObjectMeta{Name: who.account, Annotations: map[string]string{
 		orderAnnotation: order.ID, requestAnnotation: order.RequestID, namespaceAnnotation: who.namespace}}
 	kind := "Role"
@@ -64,12 +65,17 @@ func (i *Issuer) make(ctx context.Context, who identity, order bundle.Order) err
 	binding := rbacv1.RoleBinding{TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: kind + "Binding"}, ObjectMeta: meta,
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: Role(order.Action)},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: Namespace, Name: who.account}}}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return i.create(ctx, who.binding(), binding) })
-	group.Go(func() error {
-		return i.create(ctx, accounts(), account{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: meta})
+	var both errgroup.Group // each to its end: what is cut off could come about after it was removed
+	both.Go(func() error { return i.create(ctx, who.binding(), binding) })
+	both.Go(func() (err error) {
+		err = i.create(ctx, accounts(), account{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: meta})
+		if err == nil {
+			t, err = token(ctx, i.binder, Namespace, who.account, life)
+		}
+		return err
 	})
-	return group.Wait()
+	err = both.Wait()
+	return t, err
 }
 
 func (i *Issuer) create(ctx context.Context, path []string, object any) error {

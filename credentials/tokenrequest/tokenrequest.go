@@ -122,10 +122,7 @@ func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration
 			err = errors.Join(err, i.remove(ctx, who))
 		}
 	}()
-	if err := i.make(ctx, who, v.Order()); err != nil {
-		return nil, err
-	}
-	t, err := token(ctx, i.binder, Namespace, who.account, life)
+	t, err := i.make(ctx, who, v.Order(), life)
 	if err != nil {
 		return nil, err
 	}
