@@ -51,8 +51,8 @@ func NewProjector(decisions Decisions, log *slog.Logger) *Projector {
 // written, and the API server has a fraction of the work.
 const passing = 250 * time.Millisecond
 
-// Project has a record written: at once where somebody is asked for a word or nothing more will come, else soon. It does not
-// block.
+// Project has a record written: at once where somebody is asked for a word, which nobody has said yet, or nothing more will come; else
+// soon. It does not block.
 func (p *Projector) Project(r gateway.Record) {
 	p.mu.Lock()
 	p.newest[r.Request.ID] = r
@@ -60,7 +60,8 @@ func (p *Projector) Project(r gateway.Record) {
 	if p.Presence != nil && r.Receipt != nil && r.Outcome == nil {
 		p.tellIssued(r.Request.Cluster, r.Receipt)
 	}
-	if phase, _ := r.Phase(); phase == v1alpha1.PhaseAwaitingApproval || phase.Final() {
+	phase, _ := r.Phase()
+	if asked := phase == v1alpha1.PhaseAwaitingApproval && len(r.Words) == 0; asked || phase.Final() {
 		p.work.Add(r.Request.ID)
 		return
 	}
