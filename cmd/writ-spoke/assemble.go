@@ -19,6 +19,7 @@ import (
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/capability"
 	writv1 "github.com/writ-dev/writ/api/writv1"
+	"github.com/writ-dev/writ/credentials/tokenrequest"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/release"
 	"github.com/writ-dev/writ/internal/telemetry"
@@ -121,12 +122,13 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
 		Journal: outbox{memory}, Leases: leases(memory, c.Credentials), Handler: h, Log: log})
 	h.leased = uplink.Leased
-	h.executor = executor.New(executor.Parts{Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
-		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
-	stage, err := stageOf(c, kube, box, root, audience, veil(enrolment.ReceiptKey), log)
+	own, err := tokenrequest.New(kube) // the cluster's own, whoever issues the credentials of actions
 	if err != nil {
 		return err
 	}
+	h.executor = executor.New(executor.Parts{DryRuns: dryRuns(own, kube), Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
+		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
+	stage := stageOf(c, own, kube, box, root, audience, veil(enrolment.ReceiptKey), log)
 	h.rehearse = rehearsal.New(rehearsal.Parts{Audience: audience, Root: root, Policy: policy, Stage: stage, Receipts: receipts, Log: log, Now: now})
 	vital.linked(uplink)
 	enrolment.Source.Watch(uplink.Trusts)

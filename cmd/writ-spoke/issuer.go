@@ -79,18 +79,26 @@ func boxOf(c config, kube *rest.Config, log *slog.Logger) (*sandbox.Sandbox, exe
 }
 
 // stageOf is where rehearsals are done. Their identities are the cluster's own, whoever issues those of actions.
-func stageOf(c config, kube *rest.Config, box *sandbox.Sandbox, root trust.Source, audience bundle.Audience, veil func(requestID string) []byte, log *slog.Logger) (rehearsal.Stage, error) {
-	issuer, err := tokenrequest.New(kube)
-	if err != nil {
-		return nil, err
-	}
+func stageOf(c config, issuer *tokenrequest.Issuer, kube *rest.Config, box *sandbox.Sandbox, root trust.Source, audience bundle.Audience, veil func(requestID string) []byte, log *slog.Logger) rehearsal.Stage {
 	here := rehearsal.InProcess{Issuer: issuer, Cluster: rest.AnonymousClientConfig(kube), DryRun: executor.Rehearse, Veil: veil, Now: time.Now}
 	if box == nil {
-		return here, nil
+		return here
 	}
 	parts := rehearsal.SandboxParts{Box: box, Root: root, Audience: audience, Veil: veil, Log: log}
 	if c.Rehearsal == rehearseAuto {
 		parts.Otherwise = here
 	}
-	return rehearsal.Sandbox{SandboxParts: parts}, nil
+	return rehearsal.Sandbox{SandboxParts: parts}
+}
+
+// dryRuns lends an executor the identities of rehearsals, which can read and make dry runs alone.
+func dryRuns(issuer *tokenrequest.Issuer, kube *rest.Config) func(context.Context, trust.Verified) (*rest.Config, error) {
+	anonymous := rest.AnonymousClientConfig(kube)
+	return func(ctx context.Context, v trust.Verified) (*rest.Config, error) {
+		lease, err := issuer.DryRuns(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		return lease.RESTConfig(anonymous), nil
+	}
 }

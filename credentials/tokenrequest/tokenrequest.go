@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -71,6 +72,9 @@ const NodeDNS = "169.254.20.10/32"
 type Issuer struct {
 	spoke  rest.Interface // as the spoke itself
 	binder rest.Interface // as Binder
+
+	mu      sync.Mutex        // guards dryRuns
+	dryRuns map[string]*given // by action: of the identities of rehearsals
 }
 
 // New makes an issuer. config is the spoke's own identity. The API server is not called until the first Issue.
@@ -83,7 +87,7 @@ func New(config *rest.Config) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Issuer{spoke: spoke, binder: binder}, nil
+	return &Issuer{spoke: spoke, binder: binder, dryRuns: map[string]*given{}}, nil
 }
 
 func newClient(config *rest.Config) (rest.Interface, error) {
@@ -154,7 +158,7 @@ func (i *Issuer) Rehearse(ctx context.Context, r trust.Rehearsable, life time.Du
 	if err != nil {
 		return nil, err
 	}
-	return credentials.NewRehearsalLease("tokenrequest", t.id, t.secret, t.expires), nil
+	return t.rehearsal(), nil
 }
 
 // given is a token as the API server gave it.

@@ -99,6 +99,7 @@ var errFrozen = errors.New("frozen")
 // credential asks for a credential of this action alone.
 func (e *Executor) credential(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
 	if a.lease == nil {
+		e.lookAhead(ctx, a)
 		if no, err := e.issue(ctx, a); no != nil || err != nil {
 			return no, err
 		}
@@ -128,20 +129,32 @@ func (e *Executor) issue(ctx context.Context, a *attempt) (*refusal.Refusal, err
 	return nil, nil
 }
 
-// dryRun computes the change from what the credential may read, and has the API server check it. What it would change must be
-// what was rehearsed, where something was: that is what people have seen.
+// dryRun computes the change from what may be read, and has the API server check it: beside the credential, or with it.
 func (e *Executor) dryRun(ctx context.Context, a *attempt) (*refusal.Refusal, error) {
-	action, c := a.verified.Action()
-	order := a.decoded.Order
-	t, no, err := try(ctx, a.api, action, c, catalogue.Stamp{OrderID: order.ID, At: a.started}, e.Veil(order.RequestID))
+	if t, ok := e.seenAhead(a); ok {
+		a.change = t.change
+		return nil, nil
+	}
+	t, no, err := e.tryAs(ctx, a, a.api)
 	if no != nil || err != nil {
 		return no, err
 	}
-	if order.RehearsalDigest != "" && t.diff.Digest() != order.RehearsalDigest {
-		return refusal.New("dryRun", refusal.RealityMoved, "it would change something else than what was rehearsed: %s now; ask again", t.diff), nil
-	}
 	a.change = t.change
 	return nil, nil
+}
+
+// tryAs makes the dry run of an attempt. What it would change must be what was rehearsed, where something was: that is what people have seen.
+func (e *Executor) tryAs(ctx context.Context, a *attempt, api *api) (trial, *refusal.Refusal, error) {
+	action, c := a.verified.Action()
+	order := a.decoded.Order
+	t, no, err := try(ctx, api, action, c, catalogue.Stamp{OrderID: order.ID, At: a.started}, e.Veil(order.RequestID))
+	if no != nil || err != nil {
+		return trial{}, no, err
+	}
+	if order.RehearsalDigest != "" && t.diff.Digest() != order.RehearsalDigest {
+		return trial{}, refusal.New("dryRun", refusal.RealityMoved, "it would change something else than what was rehearsed: %s now; ask again", t.diff), nil
+	}
+	return t, nil, nil
 }
 
 // apply makes the change. The patch carries the resource version that was read, so that it cannot overwrite what somebody

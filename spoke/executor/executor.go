@@ -80,6 +80,8 @@ type Parts struct {
 	Uplink   Uplink
 	Prober   Prober       // nil where no pod can run
 	Cluster  *rest.Config // host and CA only: whoever executes brings a lease
+	// DryRuns is a client that can read what a bundle's action may read, and make dry runs, and nothing else; nil where only the action's own credential can.
+	DryRuns  func(context.Context, trust.Verified) (*rest.Config, error)
 	Receipts bundle.Signer
 	Veil     func(requestID string) []byte // the key under which secret values of one request's diffs are told apart
 	Tracer   trace.Tracer
@@ -150,6 +152,7 @@ type attempt struct {
 	leased    journal.Lease // as the journal has it
 	asked     bool          // for a credential, and not refused: there may be one, whatever was answered
 	lease     *credentials.Lease
+	ahead     *ahead // nil where there is none, or it was looked at
 	api       *api
 	change    catalogue.Change
 	sent      bool // the operation has left: whether it arrived may be unknown
