@@ -202,7 +202,7 @@ func turn(t *testing.T, data string) {
 	pinned, err := os.ReadFile("trust/root.json")
 	require.NoError(t, err)
 	r, err := rotation.Open(t.Context(), rotation.Parts{Store: records, Fleet: nobody{}, Keys: rotation.KeyFile("trust/gateway.key"), CA: ca,
-		Source: identity.NewSource(svid, authorities), Log: quiet, Now: time.Now}, pinned)
+		Source: identity.NewSource(svid, authorities), Renew: identity.RenewHub(ca, time.Now), Log: quiet, Now: time.Now}, pinned)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	r.Handle(mux)
