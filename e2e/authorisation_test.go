@@ -115,7 +115,9 @@ func methodsOf(t *testing.T) (columns []string, rows map[string][]string) {
 			columns = cells[1:]
 		case !inside || strings.HasPrefix(cells[0], "-"):
 		case cells[0] == "any other":
-			rows["writ.v1.Spokes/Anything"], rows["writ.v1.Enrolment/Anything"], rows["grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] = cells[1:], cells[1:], cells[1:]
+			for _, other := range []string{"writ.v1.Spokes/Anything", "writ.v1.Enrolment/Anything", "writ.v1.Operators/Anything", "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"} {
+				rows[other] = cells[1:]
+			}
 		default:
 			rows[cells[0]] = cells[1:]
 		}
@@ -163,15 +165,23 @@ func cast(ctx context.Context, t *testing.T, f *fleet.Fleet) (walk, map[string]c
 	require.NotEmpty(t, enrolment)
 	_, stranger, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
+	olga, rita := operatorOf(ctx, t, f, "olga"), operatorOf(ctx, t, f, "rita")
+	require.NoError(t, f.Client.Delete(ctx, operatorBinding("rita")))
+	w := walk{join.Hub, authorities}
+	require.Eventually(t, func() bool {
+		return status.Code(w.call(ctx, caller{svid: rita}, writv1.Operators_Authority_FullMethodName[1:])) == codes.PermissionDenied
+	}, 10*time.Second, 100*time.Millisecond, "a right that was taken away ends within seconds")
 	expired, earlier, foreign, hub := east, east, east, east
 	expired.svid = issued(ours, id, enrolment, -time.Minute)
 	earlier.svid, earlier.receipt = issued(ours, id, "0", time.Hour), stranger
 	foreign.svid, foreign.receipt = issued(theirs, id, enrolment, time.Hour), stranger
 	hub.svid, hub.receipt = issued(ours, identity.Hub(td), "", time.Hour), stranger
-	return walk{join.Hub, authorities}, map[string]caller{
+	return w, map[string]caller{
 		"nothing to show": {cluster: "east", receipt: stranger}, "a spoke that is to join": joiner(ctx, t, f),
 		"a live cluster": east, "a cluster whose SVID ran out": expired, "an SVID of an earlier enrolment": earlier,
 		"a revoked cluster": west, "an SVID of another CA": foreign, "the hub's own SVID": hub,
+		"an operator": {svid: olga, receipt: stranger}, "somebody who was an operator": {svid: rita, receipt: stranger},
+		"an operator's SVID that ran out": {svid: issued(ours, olga.ID, "", -time.Minute), receipt: stranger},
 	}
 }
 
@@ -197,7 +207,7 @@ func (w walk) call(ctx context.Context, by caller, method string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	address, creds := w.hub.Enrol, credentials.NewTLS(identity.EnrolClientTLS(w.authorities))
-	if strings.HasPrefix(method, "writ.v1.Spokes/") && by.svid != nil {
+	if !strings.HasPrefix(method, "writ.v1.Enrolment/") && by.svid != nil {
 		creds = identity.DialCredentials(identity.NewSource(by.svid, w.authorities))
 	}
 	if !strings.HasPrefix(method, "writ.v1.Enrolment/") {
@@ -231,6 +241,14 @@ func (w walk) call(ctx context.Context, by caller, method string) error {
 		_, err = writv1.NewSpokesClient(conn).Renew(ctx, &writv1.RenewRequest{Csr: request, Version: version()})
 	case writv1.Spokes_Connect_FullMethodName[1:]:
 		err = w.connect(ctx, conn, by)
+	case writv1.Operators_TrustRoot_FullMethodName[1:]:
+		_, err = writv1.NewOperatorsClient(conn).TrustRoot(ctx, &writv1.TrustRootRequest{})
+	case writv1.Operators_PublishTrustRoot_FullMethodName[1:]:
+		_, err = writv1.NewOperatorsClient(conn).PublishTrustRoot(ctx, &writv1.PublishTrustRootRequest{}) // nothing that is new
+	case writv1.Operators_Authority_FullMethodName[1:]:
+		_, err = writv1.NewOperatorsClient(conn).Authority(ctx, &writv1.AuthorityRequest{})
+	case writv1.Operators_RotateAuthority_FullMethodName[1:]:
+		_, err = writv1.NewOperatorsClient(conn).RotateAuthority(ctx, &writv1.RotateAuthorityRequest{Hold: true}) // the SVIDs of all others are good still
 	default:
 		err = conn.Invoke(ctx, "/"+method, &writv1.RenewRequest{}, &writv1.RenewResponse{})
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,8 +46,10 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".pub"), raw, 0o600))
 	}
+	var info corev1.ConfigMap
+	require.NoError(t, f.Client.Get(ctx, client.ObjectKey{Namespace: "writ-system", Name: "writ-hub"}, &info))
 	here := strings.NewReplacer(
-		"/var/lib/writ-hub", data,
+		"/var/lib/writ-hub", data, "hub.example.org:7444", info.Data["connect"],
 		"example.org", fleet.TrustDomain,
 		"http://localhost:8080", f.Health("writ-hub"), "localhost:8080", strings.TrimPrefix(f.Health("writ-hub"), "http://"),
 		"https://vault."+"example.org:8200", f.Vault.Address(), "vault-ca.pem", f.Vault.CACert(),
@@ -72,7 +75,7 @@ func TestEveryCommandOfTheDocumentation(t *testing.T) {
 			require.NoError(t, err)
 			shell := exec.CommandContext(ctx, "bash", "-euxo", "pipefail", "-c", here.Replace(strings.Join(commands, "\n")))
 			shell.Dir = dir
-			shell.Env = append(os.Environ(), "PATH="+bin+":"+filepath.Dir(paths[tools.Kubectl])+":"+os.Getenv("PATH"), "KUBECONFIG="+f.Hub.Kubeconfig(),
+			shell.Env = append(os.Environ(), "PATH="+bin+":"+filepath.Dir(paths[tools.Kubectl])+":"+os.Getenv("PATH"), "KUBECONFIG="+f.Hub.Kubeconfig(), "XDG_CONFIG_HOME="+dir,
 				"WRIT_AUDIT_LOG="+f.AuditLog(), "WRIT_AUDIT_KEY="+f.AuditKey(),
 				"VAULT_ADDR="+f.Vault.Address(), "VAULT_CACERT="+f.Vault.CACert(), "VAULT_TOKEN="+f.Vault.RootToken())
 			out, err := shell.CombinedOutput()

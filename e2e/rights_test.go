@@ -34,6 +34,10 @@ var rare = map[string]map[string]string{
 		"list writ.dev/clusters":                whereNotStreamed,
 		"list writ.dev/freezes":                 whereNotStreamed,
 		"list writ.dev/rollouts":                whereNotStreamed,
+
+		"list certificates.k8s.io/certificatesigningrequests": whereNotStreamed,
+		"approve certificates.k8s.io/signers":                 whereSigned,
+		"sign certificates.k8s.io/signers":                    whereSigned,
 	},
 	"spoke": {
 		"create batch/jobs":                        whereSandboxed,
@@ -70,6 +74,9 @@ const whereSandboxed = "the spoke is told an image for its rehearsals and probes
 
 // whereAwaited is when a target is watched.
 const whereAwaited = "what was predicted has not come true yet when it is first looked for"
+
+// whereSigned is when the right to a signer is used.
+const whereSigned = "a CertificateSigningRequest is answered; admission asks for it"
 
 // whereNotStreamed is when a cache is filled by a list: client-go asks for a watch that begins with all there is.
 const whereNotStreamed = "the API server does not stream lists"
@@ -182,6 +189,9 @@ func live(t *testing.T, f *fleet.Fleet) {
 	r := rolloutOf("billing", `{"replicas":3}`, "east")
 	require.NoError(t, f.Client.Create(ctx, r))
 	rolledOut(ctx, t, f, r, v1alpha1.RolloutSucceeded)
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	_, err := f.Writ(ctx, "operator", "login")
+	require.NoError(t, err)
 	f.KillHub()
 	require.NoError(t, f.StartHub(ctx))
 	f.KillSpoke("east")

@@ -31,6 +31,7 @@ import (
 	"github.com/writ-dev/writ/hub/link"
 	"github.com/writ-dev/writ/hub/metrics"
 	"github.com/writ-dev/writ/hub/notify"
+	"github.com/writ-dev/writ/hub/operators"
 	"github.com/writ-dev/writ/hub/rollout"
 	"github.com/writ-dev/writ/hub/rotation"
 	"github.com/writ-dev/writ/hub/signals"
@@ -171,10 +172,14 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	if err := rollout.Watch(front.Manager(), rollout.Parts{Gateway: gw, Meter: meter, Tracer: tracing, Log: log, Now: now}); err != nil {
 		return nil, err
 	}
+	operating := operators.New(operators.Parts{Store: records, CA: ca, TrustDomain: td, Client: front.Manager().GetClient(), Log: log, Now: now})
+	if err := operating.Watch(front.Manager()); err != nil {
+		return nil, err
+	}
 	presence := intake.NewPresence(front, gw.Asked, standings{enrolment, gw, now}.of, log, now)
 	projector.Presence, enrolment.Changed = presence, presence.Touch
 	spokes.Link = link.New(link.Parts{Clusters: clusters, Renewer: enrolment, Queue: gw, Heads: gw, Deliveries: gw, Answers: gw, Rehearsals: gw,
-		Signals: inbox, Presence: presence, Trust: turning, Log: log, Now: now})
+		Signals: inbox, Presence: presence, Trust: turning, Operators: operating, Operations: turning.Server(), Log: log, Now: now})
 	enrolment.Ended = spokes.End
 
 	h.task(projector.Run)

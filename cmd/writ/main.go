@@ -31,6 +31,7 @@ import (
 	"github.com/writ-dev/writ/cmd/writ/freeze"
 	hubdata "github.com/writ-dev/writ/cmd/writ/hub"
 	"github.com/writ-dev/writ/cmd/writ/install"
+	"github.com/writ-dev/writ/cmd/writ/operator"
 	"github.com/writ-dev/writ/cmd/writ/policy"
 	"github.com/writ-dev/writ/cmd/writ/request"
 	"github.com/writ-dev/writ/cmd/writ/rollout"
@@ -87,7 +88,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		cluster.New(hub, vault.Withdraw), request.New(hub), rollout.New(hub), approval.NewApprove(hub), approval.NewDeny(hub),
 		freeze.New(hub), freeze.NewThaw(hub), credentials.New(hub),
-		bundle.New(hub), trust.New(hub), ca.New(), action.New(hub), policy.New(hub), audit.New(), doctor.New(hub), vault.New(hub), hubdata.New(), install.New(), demo.New(), demo.NewDrill(), newVersion(),
+		bundle.New(hub), trust.New(hub), ca.New(), operator.New(hub), action.New(hub), policy.New(hub), audit.New(), doctor.New(hub), vault.New(hub), hubdata.New(), install.New(), demo.New(), demo.NewDrill(), newVersion(),
 	)
 	usage.Strict(root)
 	return root

@@ -47,7 +47,7 @@ func TestTheAuthorisationTableIsWhatTheAPIServerSays(t *testing.T) {
 			}, 20e9, 50e6)
 		}
 		for _, kind := range kinds {
-			for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "platform"} {
+			for _, verb := range []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "platform", "operate"} {
 				require.Equal(t, slices.Contains(row[kind], verb), may(t, ask, subject, verb, kind, "", "writ-agent-healer"), "%s: %s %s", who, verb, kind)
 				if who == "an agent class" {
 					require.False(t, may(t, ask, subject, verb, kind, "", "writ-agent-scaler"), "%s %s of another class", verb, kind)

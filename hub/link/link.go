@@ -1,5 +1,5 @@
 // Package link is the hub's end of the connections that spokes open: bundles, heads and inspections go down; facts, signals,
-// receipts and outcomes come up.
+// receipts and outcomes come up. People who operate the fleet call at the same port.
 //
 // It promises that every call is judged against the live record of the cluster that the caller's certificate names, that a
 // method nobody listed is refused, that what a spoke sent is acknowledged only once it is persisted, and that no spoke,
@@ -30,6 +30,12 @@ type Clusters interface {
 	Authorise(ctx context.Context, leaf *x509.Certificate) (c Cluster, ok bool, err error)
 	// Reset returns the statement of the root keys by which a cluster's epoch was last raised; nil where it was not.
 	Reset(ctx context.Context, cluster string) (statement []byte, err error)
+}
+
+// Operators knows who operates the fleet.
+type Operators interface {
+	// Authorise returns the operator that a verified certificate speaks for now. Its refusals are gRPC statuses.
+	Authorise(ctx context.Context, leaf *x509.Certificate) (user string, err error)
 }
 
 // Renewer makes the next SVID of a cluster. Its refusals are gRPC statuses.
@@ -109,8 +115,10 @@ type Parts struct {
 	Rehearsals Rehearsals
 	Signals    Signals
 	Presence   Presence
-	Trust      Trust         // nil tells nobody anything
-	Heartbeat  time.Duration // between two heads; 10 s where zero
+	Trust      Trust // nil tells nobody anything
+	Operators  Operators
+	Operations writv1.OperatorsServer // what operators may call; nil serves none
+	Heartbeat  time.Duration          // between two heads; 10 s where zero
 	Log        *slog.Logger
 	Now        func() time.Time
 }

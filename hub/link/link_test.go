@@ -36,14 +36,19 @@ type desk struct {
 	presence map[string]int
 	heads    atomic.Int64
 
+	crew  *crew
+	ahead atomic.Int64 // of the clock, in nanoseconds
+
 	resets    map[string][]byte
 	confirmed []string
 	refused   []string
 }
 
 func newDesk() *desk {
-	return &desk{revoked: map[string]bool{}, queue: map[string][][]byte{}, wake: map[string]chan struct{}{}, presence: map[string]int{}}
+	return &desk{revoked: map[string]bool{}, queue: map[string][][]byte{}, wake: map[string]chan struct{}{}, presence: map[string]int{}, crew: &crew{}}
 }
+
+func (d *desk) now() time.Time { return time.Now().Add(time.Duration(d.ahead.Load())) }
 
 func (d *desk) Authorise(_ context.Context, leaf *x509.Certificate) (Cluster, bool, error) {
 	d.mu.Lock()
@@ -205,7 +210,7 @@ func newWorldIn(t testing.TB, dir string, heartbeat time.Duration) *world {
 	require.NoError(t, err)
 	d := newDesk()
 	l := New(Parts{Clusters: d, Renewer: d, Queue: d, Heads: d, Deliveries: d, Answers: d, Rehearsals: d, Signals: d, Presence: d,
-		Heartbeat: heartbeat, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		Operators: d.crew, Operations: d.crew, Heartbeat: heartbeat, Log: slog.New(slog.NewTextHandler(d.crew, nil)), Now: d.now})
 	server := NewServer(l, identity.NewSource(svid, authorities), domain)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -217,6 +222,10 @@ func newWorldIn(t testing.TB, dir string, heartbeat time.Duration) *world {
 func (w *world) source(t testing.TB, cluster string) *identity.Source {
 	id, err := identity.Cluster(domain, cluster)
 	require.NoError(t, err)
+	return w.sourceOf(t, id)
+}
+
+func (w *world) sourceOf(t testing.TB, id spiffeid.ID) *identity.Source {
 	svid, err := w.ca.Make(t.Context(), "", id, time.Now(), identity.Life)
 	require.NoError(t, err)
 	return identity.NewSource(svid, w.ca.Authorities())

@@ -15,6 +15,7 @@ import (
 
 const (
 	maxMessage = 512 << 10 // bytes; a bundle has at most half of it
+	maxAnswer  = 4 << 20   // bytes; how a large fleet follows a rotation
 	maxStreams = 4         // per connection: one Connect, and Renew
 	buffer     = 4 << 10   // bytes; an idle spoke should cost next to nothing
 	window     = 64 << 10  // bytes under way per stream; larger messages still pass
@@ -22,15 +23,15 @@ const (
 	grace      = 30 * time.Second
 )
 
-// NewServer makes the gRPC server for the port that spokes use with their SVIDs, with the link on it. Connections are aged
+// NewServer makes the gRPC server for the port that spokes and operators use with their SVIDs, with the link on it. Connections are aged
 // out, so that no handshake counts for long.
 func NewServer(l *Link, source *identity.Source, td spiffeid.TrustDomain) *grpc.Server {
 	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(identity.ServerTLS(source, identity.AcceptClusters(td)))),
+		grpc.Creds(credentials.NewTLS(identity.ServerTLS(source, identity.AcceptCallers(td)))),
 		grpc.UnaryInterceptor(l.authoriseUnary),
 		grpc.StreamInterceptor(l.authoriseStream),
 		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxAnswer),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(8<<10),
 		grpc.ReadBufferSize(0), // TLS has one of its own
@@ -44,5 +45,8 @@ func NewServer(l *Link, source *identity.Source, td spiffeid.TrustDomain) *grpc.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
 	writv1.RegisterSpokesServer(server, l)
+	if l.Operations != nil {
+		writv1.RegisterOperatorsServer(server, l.Operations)
+	}
 	return server
 }

@@ -167,11 +167,16 @@ type TrustStatus struct {
 func (r *Rotation) TrustStatus(ctx context.Context) (TrustStatus, error) {
 	root := r.Present()
 	all, err := r.Standings(ctx)
-	s := TrustStatus{Version: root.Version(), Expires: root.Expires(), Revoked: root.Revoked(), Behind: []string{}, Clusters: all}
+	s := TrustStatus{Version: root.Version(), Expires: root.Expires(), Revoked: root.Revoked(), Behind: []string{}, Clusters: []Standing{}}
 	for _, c := range all {
-		if c.RootVersion < s.Version {
-			s.Behind = append(s.Behind, c.Cluster)
-		}
+		s.add(c)
 	}
 	return s, err
+}
+
+func (s *TrustStatus) add(c Standing) {
+	s.Clusters = append(s.Clusters, c)
+	if c.RootVersion < s.Version {
+		s.Behind = append(s.Behind, c.Cluster)
+	}
 }

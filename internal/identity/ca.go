@@ -122,10 +122,10 @@ func (ca *CA) Authorities() *Authorities { return ca.current.Load().authorities 
 // Expires is when the certificate that signs ends, and with it every SVID.
 func (ca *CA) Expires() time.Time { return ca.current.Load().cert().NotAfter }
 
-// Issue makes an X.509-SVID for a key: exactly one URI SAN, no CA, digitalSignature, and for the hub its DNS name.
-// The chain is DER, leaf first. Identity and key are the caller's word; nothing else enters. The SVID names the enrolment, if there is
-// one, in the serial number of its subject: so that one of an enrolment before is told from it, though the ID is the same. See
-// EnrolmentOf. The error wraps ErrAway where the keeper of the key does not answer.
+// Issue makes an X.509-SVID for a key: exactly one URI SAN, no CA, digitalSignature, and for the hub its DNS name. An
+// operator's is good for clients alone. The chain is DER, leaf first. Identity and key are the caller's word; nothing else enters. The
+// SVID names the enrolment, if there is one, in the serial number of its subject: so that one of an enrolment before is told from it,
+// though the ID is the same. See EnrolmentOf. The error wraps ErrAway where the keeper of the key does not answer.
 func (ca *CA) Issue(ctx context.Context, enrolment string, asked *Requested, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
 	return ca.issueBy(ctx, ca.current.Load(), enrolment, asked, id, now, ttl)
 }
@@ -153,23 +153,20 @@ func (ca *CA) makeBy(ctx context.Context, with *signing, enrolment string, id sp
 
 func (ca *CA) issueBy(ctx context.Context, with *signing, enrolment string, asked *Requested, id spiffeid.ID, now time.Time, ttl time.Duration) (chain [][]byte, err error) {
 	td := ca.domain
-	name, cluster := ClusterName(td, id)
-	if !cluster && id != Hub(td) {
-		return nil, fmt.Errorf("issue SVID: %s is neither the hub nor a cluster of %s", id, td)
-	}
-	if !cluster {
-		name = "hub"
+	name, usages, ok := shapeOf(td, id)
+	if !ok {
+		return nil, fmt.Errorf("issue SVID: %s is neither the hub nor a cluster nor an operator of %s", id, td)
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name, SerialNumber: enrolment}, // the name is for people, and for Vault, which names its alias after it
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(ttl),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage:           usages,
 		BasicConstraintsValid: true,
 		URIs:                  []*url.URL{id.URL()},
 	}
-	if !cluster {
+	if id == Hub(td) {
 		template.DNSNames = []string{HubName(td)}
 	}
 	if template.NotAfter.After(with.cert().NotAfter) {
@@ -185,6 +182,19 @@ func (ca *CA) issueBy(ctx context.Context, with *signing, enrolment string, aske
 		return nil, fmt.Errorf("issue SVID for %s: %w", id, err)
 	}
 	return [][]byte{der}, nil
+}
+
+// shapeOf is what a leaf says besides its ID: a name, and what it may be used for.
+func shapeOf(td spiffeid.TrustDomain, id spiffeid.ID) (name string, usages []x509.ExtKeyUsage, ok bool) {
+	usages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+	if id == Hub(td) {
+		return "hub", usages, true
+	}
+	if name, ok = ClusterName(td, id); ok {
+		return name, usages, true
+	}
+	_, ok = OperatorUser(td, id)
+	return "", usages[:1], ok // no name: whatever Vault would call it must be no cluster's
 }
 
 func selfSigned(td spiffeid.TrustDomain, key crypto.Signer, now time.Time) ([]byte, error) {

@@ -1,4 +1,4 @@
-// Package identity names hub and clusters by SPIFFE ID, issues and renews their X.509-SVIDs, and configures TLS with them.
+// Package identity names hub, clusters and operators by SPIFFE ID, issues and renews their X.509-SVIDs, and configures TLS with them.
 //
 // It promises that a certificate says only what the issuer's own record says, that both ends of a connection check whom
 // they speak with on every handshake, and that keys rest in files that only their owner reads. It never copies an identity

@@ -193,7 +193,7 @@ func TestAKeeperThatGivesSomethingElse(t *testing.T) {
 func TestTheFirstSVIDMayComeLate(t *testing.T) {
 	ca := newCA(t)
 	hub := NewSource(nil, ca.Authorities())
-	server, east := ServerTLS(hub, AcceptClusters(domain)), NewSource(issue(t, ca, cluster(t, "east"), Life), ca.Authorities())
+	server, east := ServerTLS(hub, AcceptCallers(domain)), NewSource(issue(t, ca, cluster(t, "east"), Life), ca.Authorities())
 	_, _, err := shake(t, server, ClientTLS(east))
 	require.Error(t, err)
 	_, err = hub.ClientCertificate(&tls.CertificateRequestInfo{})

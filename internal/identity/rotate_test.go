@@ -15,7 +15,7 @@ func TestARotation(t *testing.T) {
 	ca, err := LoadCA(dir, domain, time.Now())
 	require.NoError(t, err)
 	hub := NewSource(issue(t, ca, Hub(domain), Life), ca.Authorities())
-	server := ServerTLS(hub, AcceptClusters(domain))
+	server := ServerTLS(hub, AcceptCallers(domain))
 	east, away := NewSource(issue(t, ca, cluster(t, "east"), Life), ca.Authorities()), NewSource(issue(t, ca, cluster(t, "away"), Life), ca.Authorities())
 	follow := func() { hub.Set(issue(t, ca, Hub(domain), Life), ca.Authorities()) }
 	works := func(s *Source) bool { _, _, err := shake(t, server, ClientTLS(s)); return err == nil }

@@ -11,13 +11,17 @@ import (
 // Accept judges the ID that a peer proved; nil lets it in. It runs on every handshake.
 type Accept func(id spiffeid.ID) error
 
-// AcceptClusters lets in every cluster of the trust domain. Whether a cluster is still welcome is asked per call, not here.
-func AcceptClusters(td spiffeid.TrustDomain) Accept {
+// AcceptCallers lets in every cluster and every operator of the trust domain. Whether they are still welcome, and at which method, is
+// asked per call, not here.
+func AcceptCallers(td spiffeid.TrustDomain) Accept {
 	return func(id spiffeid.ID) error {
-		if _, ok := ClusterName(td, id); !ok {
-			return fmt.Errorf("%s is not a cluster of %s", id, td)
+		if _, ok := ClusterName(td, id); ok {
+			return nil
 		}
-		return nil
+		if _, ok := OperatorUser(td, id); ok {
+			return nil
+		}
+		return fmt.Errorf("%s is neither a cluster nor an operator of %s", id, td)
 	}
 }
 

@@ -46,7 +46,7 @@ func TestHandshakes(t *testing.T) {
 		return NewSource(issue(t, by, id, ttl), ca.Authorities())
 	}
 	hub, east := source(ca, Hub(domain), Life), source(ca, cluster(t, "east"), Life)
-	server := ServerTLS(hub, AcceptClusters(domain))
+	server := ServerTLS(hub, AcceptCallers(domain))
 
 	_, _, err = shake(t, server, ClientTLS(east))
 	require.NoError(t, err)
@@ -55,8 +55,8 @@ func TestHandshakes(t *testing.T) {
 		"a hub is no cluster":     {server, ClientTLS(hub)},
 		"another CA":              {server, ClientTLS(source(stranger, cluster(t, "east"), Life))},
 		"expired":                 {server, ClientTLS(source(ca, cluster(t, "east"), -time.Second))},
-		"a cluster is no hub":     {ServerTLS(east, AcceptClusters(domain)), ClientTLS(east)},
-		"a hub of another CA":     {ServerTLS(source(stranger, Hub(domain), Life), AcceptClusters(domain)), ClientTLS(east)},
+		"a cluster is no hub":     {ServerTLS(east, AcceptCallers(domain)), ClientTLS(east)},
+		"a hub of another CA":     {ServerTLS(source(stranger, Hub(domain), Life), AcceptCallers(domain)), ClientTLS(east)},
 		"enrol: another CA's hub": {EnrolServerTLS(source(stranger, Hub(domain), Life)), EnrolClientTLS(ca.Authorities())},
 	} {
 		_, _, err := shake(t, c.server, c.client)
@@ -69,7 +69,7 @@ func TestHandshakes(t *testing.T) {
 func TestTheSourceCountsFromTheNextHandshakeOn(t *testing.T) {
 	ca, next := newCA(t), newCA(t)
 	hub := NewSource(issue(t, ca, Hub(domain), Life), ca.Authorities())
-	server := ServerTLS(hub, AcceptClusters(domain))
+	server := ServerTLS(hub, AcceptCallers(domain))
 	east := NewSource(issue(t, ca, cluster(t, "east"), Life), ca.Authorities())
 	_, _, err := shake(t, server, ClientTLS(east))
 	require.NoError(t, err)

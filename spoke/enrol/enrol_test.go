@@ -61,7 +61,7 @@ func newHub(t *testing.T) *hub {
 	}
 	enrol := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.EnrolServerTLS(source))))
 	writv1.RegisterEnrolmentServer(enrol, h)
-	connect := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(source, identity.AcceptClusters(domain)))))
+	connect := grpc.NewServer(grpc.Creds(credentials.NewTLS(identity.ServerTLS(source, identity.AcceptCallers(domain)))))
 	writv1.RegisterSpokesServer(connect, h)
 	h.enrol, h.connect = listen(enrol), listen(connect)
 	return h

@@ -55,7 +55,7 @@ func newHub(t *testing.T) *hub {
 func (h *hub) start(t *testing.T) {
 	svid, authorities, err := identity.RenewHub(h.ca, time.Now)(t.Context())
 	require.NoError(t, err)
-	config := identity.ServerTLS(identity.NewSource(svid, authorities), identity.AcceptClusters(domain))
+	config := identity.ServerTLS(identity.NewSource(svid, authorities), identity.AcceptCallers(domain))
 	h.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.WaitForHandlers(true)) // a stream that ended takes nothing of the next
 	writv1.RegisterSpokesServer(h.server, h)
 	listener, err := net.Listen("tcp", h.address)

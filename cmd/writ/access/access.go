@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -99,7 +100,7 @@ func (h *Hub) config() clientcmd.ClientConfig {
 // Scheme knows every type that the commands read and write.
 func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, authenticationv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme, authenticationv1.AddToScheme, certificatesv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			panic(fmt.Sprintf("scheme: %v", err)) // types of this program's own
 		}
@@ -118,6 +119,7 @@ func Mapper() meta.RESTMapper {
 	known.Add(v1alpha1.GroupVersion.WithKind("Approval"), meta.RESTScopeNamespace)
 	known.Add(v1alpha1.GroupVersion.WithKind("Rollout"), meta.RESTScopeNamespace)
 	known.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
+	known.Add(certificatesv1.SchemeGroupVersion.WithKind("CertificateSigningRequest"), meta.RESTScopeRoot)
 	known.Add(authenticationv1.SchemeGroupVersion.WithKind("SelfSubjectReview"), meta.RESTScopeRoot)
 	return known
 }

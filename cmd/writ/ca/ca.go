@@ -1,24 +1,22 @@
 // Package ca is the commands "writ ca ...": they replace the authority that signs the identities of hub and spokes, while the fleet
 // works.
 //
-// They work on the machine that the hub's data directory is on; writ-hub has the same commands for a pod.
+// They work on the machine that the hub's data directory is on, and from elsewhere for an operator; writ-hub has the same commands for a pod.
 package ca
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-dev/writ/cmd/writ/keys"
 	"github.com/writ-dev/writ/cmd/writ/show"
 	"github.com/writ-dev/writ/cmd/writ/usage"
 	"github.com/writ-dev/writ/hub/rotation"
-	"github.com/writ-dev/writ/internal/door"
 	"github.com/writ-dev/writ/internal/identity"
 )
 
@@ -33,7 +31,7 @@ func New() *cobra.Command {
 }
 
 func newRotate() *cobra.Command {
-	var dir string
+	var way keys.Way
 	var hold, force bool
 	var wait time.Duration
 	command := &cobra.Command{
@@ -44,21 +42,26 @@ func newRotate() *cobra.Command {
 			"has to enrol again. --hold publishes the next authority and stops there, so that others who trust it, such as Vault, can be\n" +
 			"told; ask again without it then. The hub goes on by itself when this command ends.\n" +
 			"Of the chart: kubectl -n writ-system exec writ-hub-0 -- /writ-hub ca -rotate --config /etc/writ/config/hub.yaml",
-		Example: "  writ ca rotate --data-dir /var/lib/writ-hub",
-		Args:    cobra.NoArgs,
+		Example: "  writ ca rotate --data-dir /var/lib/writ-hub\n" +
+			"  writ operator login && writ ca rotate --hub hub.example.org:7444",
+		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if dir == "" || hold && force {
-				return usage.Errorf("--data-dir is needed; --hold and --leave-behind do not go together")
+			if hold && force {
+				return usage.Errorf("--hold and --leave-behind do not go together")
 			}
-			hub := door.Client(dir)
-			status, err := call(command.Context(), hub, http.MethodPost, door.RotateCA(hold, force))
+			hub, err := way.Open()
 			if err != nil {
 				return err
 			}
-			return follow(command, hub, status, wait)
+			defer hub.Close()
+			status, err := hub.RotateCA(command.Context(), hold, force)
+			if err != nil {
+				return err
+			}
+			return follow(command, hub, &way, status, wait)
 		},
 	}
-	dataDir(command, &dir)
+	way.Flags(command)
 	command.Flags().BoolVar(&hold, "hold", false, "publish the next authority, and stop there")
 	command.Flags().BoolVar(&force, "leave-behind", false, "wait for nobody any more")
 	command.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to watch")
@@ -66,7 +69,7 @@ func newRotate() *cobra.Command {
 }
 
 // follow says how far the rotation is until it has ended, is held, or the time is up.
-func follow(command *cobra.Command, hub *http.Client, status rotation.CAStatus, wait time.Duration) error {
+func follow(command *cobra.Command, hub keys.Hub, way *keys.Way, status rotation.CAStatus, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(command.Context(), wait)
 	defer cancel()
 	said := ""
@@ -76,6 +79,9 @@ func follow(command *cobra.Command, hub *http.Client, status rotation.CAStatus, 
 			said = line
 		}
 		if status.Stage == identity.Idle {
+			if way.Remote() {
+				fmt.Fprintln(command.OutOrStdout(), "next: writ operator login: your SVID is by the authority that was dropped")
+			}
 			return nil
 		}
 		if status.Held && len(status.Waits) == 0 && !status.Telling {
@@ -88,7 +94,7 @@ func follow(command *cobra.Command, hub *http.Client, status rotation.CAStatus, 
 			return nil
 		case <-time.After(ask):
 		}
-		if next, err := call(ctx, hub, http.MethodGet, door.CAPath); err == nil {
+		if next, err := hub.CAStatus(ctx); err == nil {
 			status = next
 		}
 	}
@@ -114,23 +120,26 @@ func describe(s rotation.CAStatus) string {
 }
 
 func newStatus() *cobra.Command {
-	var dir, format string
+	var way keys.Way
+	var format string
 	command := &cobra.Command{
 		Use: "status", Short: "See how far the rotation of the authority is, and for whom it waits",
 		Example: "  writ ca status --data-dir /var/lib/writ-hub",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if dir == "" {
-				return usage.Errorf("--data-dir is needed")
+			hub, err := way.Open()
+			if err != nil {
+				return err
 			}
-			status, err := call(command.Context(), door.Client(dir), http.MethodGet, door.CAPath)
+			defer hub.Close()
+			status, err := hub.CAStatus(command.Context())
 			if err != nil {
 				return err
 			}
 			return printStatus(command.OutOrStdout(), status, format)
 		},
 	}
-	dataDir(command, &dir)
+	way.Flags(command)
 	show.Flag(command, &format, show.Table, show.JSON)
 	return command
 }
@@ -149,17 +158,4 @@ func printStatus(out io.Writer, s rotation.CAStatus, format string) error {
 		show.Row(rows, c.Cluster, c.Connected, c.TrustsAll, c.SignedNew, since, c.Problem)
 	}
 	return show.Rows(out, format, rows)
-}
-
-func call(ctx context.Context, hub *http.Client, method, path string) (status rotation.CAStatus, err error) {
-	raw, err := door.Call(ctx, hub, method, path, nil)
-	if err == nil {
-		err = json.Unmarshal(raw, &status)
-	}
-	return status, err
-}
-
-func dataDir(command *cobra.Command, dir *string) {
-	command.Flags().StringVar(dir, "data-dir", "", "the hub's data directory, as in its configuration")
-	_ = command.MarkFlagDirname("data-dir")
 }

@@ -2,39 +2,38 @@ package trust
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-dev/writ/cmd/writ/keys"
 	"github.com/writ-dev/writ/cmd/writ/show"
-	"github.com/writ-dev/writ/cmd/writ/usage"
 	"github.com/writ-dev/writ/hub/rotation"
-	"github.com/writ-dev/writ/internal/door"
 )
 
 // ask is how often the hub is asked who has followed.
 const ask = 300 * time.Millisecond
 
 func newPublish() *cobra.Command {
-	var dir string
+	var way keys.Way
 	var wait time.Duration
 	command := &cobra.Command{
 		Use: "publish FILE...", Short: "Give the next version of the trust root to a running hub, and to its spokes",
 		Long: "Give the next version of the trust root, or several in order, to a running hub. It tells every spoke that is connected, and the\n" +
 			"others when they come; each verifies it itself, and says when it is on its disk.\n\n" +
-			"Where Vault issues credentials, tell Vault first. It works on the machine that the hub's data directory is on; of the chart:\n" +
+			"Where Vault issues credentials, tell Vault first. It works on the machine that the hub's data directory is on, and with --hub from\n" +
+			"elsewhere for an operator; of the chart:\n" +
 			"kubectl -n writ-system exec -i writ-hub-0 -- /writ-hub trust-root -publish --config /etc/writ/config/hub.yaml < FILE",
-		Example: "  writ trust publish root-2.json --data-dir /var/lib/writ-hub",
-		Args:    cobra.MinimumNArgs(1),
+		Example: "  writ trust publish root-2.json --data-dir /var/lib/writ-hub\n" +
+			"  writ operator login && writ trust publish root-2.json --hub hub.example.org:7444",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			if dir == "" {
-				return usage.Errorf("--data-dir is needed")
+			if err := way.Given(); err != nil {
+				return err
 			}
 			var chain [][]byte
 			for _, file := range args {
@@ -44,12 +43,12 @@ func newPublish() *cobra.Command {
 				}
 				chain = append(chain, raw)
 			}
-			body, err := json.Marshal(chain)
+			hub, err := way.Open()
 			if err != nil {
 				return err
 			}
-			hub := door.Client(dir)
-			status, err := trustStatus(command.Context(), hub, http.MethodPost, body)
+			defer hub.Close()
+			status, err := hub.Publish(command.Context(), chain)
 			if err != nil {
 				return err
 			}
@@ -57,13 +56,13 @@ func newPublish() *cobra.Command {
 			return follow(command, hub, status, wait)
 		},
 	}
-	dataDir(command, &dir)
+	way.Flags(command)
 	command.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the spokes that are connected")
 	return command
 }
 
 // follow waits until every connected spoke has the trust root, and says so as they come.
-func follow(command *cobra.Command, hub *http.Client, status rotation.TrustStatus, wait time.Duration) error {
+func follow(command *cobra.Command, hub keys.Hub, status rotation.TrustStatus, wait time.Duration) error {
 	out, ctx := command.OutOrStdout(), command.Context()
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -86,7 +85,7 @@ func follow(command *cobra.Command, hub *http.Client, status rotation.TrustStatu
 			select {
 			case <-ctx.Done():
 			case <-time.After(ask):
-				next, err := trustStatus(ctx, hub, http.MethodGet, nil)
+				next, err := hub.TrustStatus(ctx)
 				if err == nil {
 					status = next
 				}
@@ -102,23 +101,26 @@ func follow(command *cobra.Command, hub *http.Client, status rotation.TrustStatu
 }
 
 func newStatus() *cobra.Command {
-	var dir, format string
+	var way keys.Way
+	var format string
 	command := &cobra.Command{
 		Use: "status", Short: "See which clusters have the trust root that the hub has",
 		Example: "  writ trust status --data-dir /var/lib/writ-hub",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if dir == "" {
-				return usage.Errorf("--data-dir is needed")
+			hub, err := way.Open()
+			if err != nil {
+				return err
 			}
-			status, err := trustStatus(command.Context(), door.Client(dir), http.MethodGet, nil)
+			defer hub.Close()
+			status, err := hub.TrustStatus(command.Context())
 			if err != nil {
 				return err
 			}
 			return printStatus(command.OutOrStdout(), status, format)
 		},
 	}
-	dataDir(command, &dir)
+	way.Flags(command)
 	show.Flag(command, &format, show.Table, show.JSON)
 	return command
 }
@@ -138,17 +140,4 @@ func printStatus(out io.Writer, status rotation.TrustStatus, format string) erro
 		show.Row(rows, c.Cluster, c.Connected, has, status.Version, since, c.Problem)
 	}
 	return show.Rows(out, format, rows)
-}
-
-func trustStatus(ctx context.Context, hub *http.Client, method string, body []byte) (status rotation.TrustStatus, err error) {
-	raw, err := door.Call(ctx, hub, method, door.TrustPath, body)
-	if err == nil {
-		err = json.Unmarshal(raw, &status)
-	}
-	return status, err
-}
-
-func dataDir(command *cobra.Command, dir *string) {
-	command.Flags().StringVar(dir, "data-dir", "", "the hub's data directory, as in its configuration")
-	_ = command.MarkFlagDirname("data-dir")
 }
