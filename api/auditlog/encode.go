@@ -25,6 +25,11 @@ func Encode(e Entry) ([]byte, error) {
 		intent.OrderEnds = intent.OrderEnds.UTC()
 		e.Intent = &intent
 	}
+	if e.TrustRoot != nil {
+		root := *e.TrustRoot
+		root.Expires = root.Expires.UTC()
+		e.TrustRoot = &root
+	}
 	if err := validate(e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -77,6 +82,7 @@ func validate(e Entry) error {
 		TypeEnrolment: e.Enrolment != nil, TypeRefusal: e.Refusal != nil, TypeApproval: e.Approval != nil, TypeEscalated: e.Escalated != nil,
 		TypeIntent: e.Intent != nil, TypeReceipt: e.Receipt != nil, TypeOutcome: e.Outcome != nil, TypeExpired: e.Expired != nil,
 		TypeReset: e.Reset != nil, TypeRevoked: e.Revoked != nil, TypeFreeze: e.Freeze != nil,
+		TypeTrustRoot: e.TrustRoot != nil, TypeAuthority: e.Authority != nil,
 		TypeCarried: e.Carried != nil, TypeObserved: e.Observed != nil,
 	}
 	if _, known := parts[e.Type]; !known {
@@ -101,6 +107,9 @@ func validate(e Entry) error {
 	}
 	if e.Type == TypeFreeze {
 		return validateFreeze(e)
+	}
+	if e.Type == TypeTrustRoot || e.Type == TypeAuthority {
+		return validateKeys(e)
 	}
 	if e.Request == nil || e.Request.Name == "" || e.Request.UID == "" {
 		return fmt.Errorf("a %s needs its request", e.Type)

@@ -37,10 +37,12 @@ const (
 	TypeReset     Type = "reset"
 	TypeRevoked   Type = "revoked"
 	TypeFreeze    Type = "freeze"
+	TypeTrustRoot Type = "trustRoot"
+	TypeAuthority Type = "authority"
 )
 
 // Types are all types, in the order in which an action meets them.
-var Types = []Type{TypeEnrolment, TypeReset, TypeRevoked, TypeFreeze, TypeRefusal, TypeEscalated, TypeApproval, TypeIntent, TypeExpired, TypeReceipt, TypeOutcome, TypeCarried, TypeObserved}
+var Types = []Type{TypeEnrolment, TypeReset, TypeRevoked, TypeFreeze, TypeTrustRoot, TypeAuthority, TypeRefusal, TypeEscalated, TypeApproval, TypeIntent, TypeExpired, TypeReceipt, TypeOutcome, TypeCarried, TypeObserved}
 
 // Entry is one leaf of the log.
 type Entry struct {
@@ -61,6 +63,8 @@ type Entry struct {
 	Reset     *Reset     `json:"reset,omitempty"`
 	Revoked   *Revoked   `json:"revoked,omitempty"`
 	Freeze    *Freeze    `json:"freeze,omitempty"`
+	TrustRoot *TrustRoot `json:"trustRoot,omitempty"`
+	Authority *Authority `json:"authority,omitempty"`
 	Carried   *Carried   `json:"carried,omitempty"`
 	Observed  *Observed  `json:"observed,omitempty"`
 }

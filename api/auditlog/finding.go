@@ -28,6 +28,9 @@ const (
 	OrderAppliedTwice   Reason = "OrderAppliedTwice"   // two bundles of one order were applied
 	SignatureInvalid    Reason = "SignatureInvalid"    // not by the receipt key that the cluster enrolled
 	ClusterNotEnrolled  Reason = "ClusterNotEnrolled"  // no enrolment of the cluster before the entry
+
+	TrustRootUnexplained Reason = "TrustRootUnexplained" // a version that does not follow the one before
+	AuthorityUnexplained Reason = "AuthorityUnexplained" // a step of the CA's rotation that does not follow the one before
 )
 
 // Finding is one thing that is not as it should be.

@@ -10,7 +10,7 @@ import (
 	"github.com/writ-dev/writ/api/catalogue"
 )
 
-// ledger follows what the entries say, in their order: who enrolled, what was ordered, what was answered.
+// ledger follows what the entries say, in their order: who enrolled, which keys count, what was ordered, what was answered.
 type ledger struct {
 	keys     map[string][]enrolledKey // by cluster
 	intents  map[string]*intent       // by order digest
@@ -18,7 +18,10 @@ type ledger struct {
 	applied  map[string]string        // order digest to the bundle that was applied
 	counts   map[Type]int
 	signed   int // statements whose signature was good
-	findings []Finding
+	// root and authority are what was said last of the trust root and of the CA; nil before the first.
+	root      *TrustRoot
+	authority *Authority
+	findings  []Finding
 }
 
 type enrolledKey struct {
@@ -58,6 +61,10 @@ func (l *ledger) add(ctx context.Context, index uint64, raw []byte) {
 		if known := l.intents[e.Refusal.OrderDigest]; known != nil {
 			known.answered = true
 		}
+	case TypeTrustRoot:
+		l.published(index, e)
+	case TypeAuthority:
+		l.rotated(index, e)
 	case TypeExpired:
 		l.answer(index, e, e.Expired.OrderDigest)
 	case TypeCarried:

@@ -23,6 +23,10 @@ func (e Entry) Summary() string {
 			line += ", until " + e.Freeze.Until.UTC().Format(time.RFC3339)
 		}
 		return optional(line, ": ", e.Freeze.Reason)
+	case TypeTrustRoot:
+		return e.TrustRoot.summary()
+	case TypeAuthority:
+		return e.Authority.summary()
 	case TypeRefusal:
 		return fmt.Sprintf("refused at %s (%s): %s", e.Refusal.Step, e.Refusal.Reason, e.Refusal.Detail)
 	case TypeEscalated:

@@ -119,6 +119,7 @@ var groups = []struct {
 	{"entries", []Reason{EntryInvalid}},
 	{"orders", []Reason{IntentUnanswered, AnswerWithoutIntent, AnswerMismatch, OutcomeUnexplained, OrderAppliedTwice}},
 	{"receipts", []Reason{SignatureInvalid, ClusterNotEnrolled}},
+	{"keys", []Reason{TrustRootUnexplained, AuthorityUnexplained}},
 }
 
 func checks(r Report, s *snapshot, t *tree, book *ledger, waiting int, history string) []Check {
@@ -134,6 +135,7 @@ func checks(r Report, s *snapshot, t *tree, book *ledger, waiting int, history s
 		fmt.Sprintf("%d decoded strictly", total(book.counts)),
 		fmt.Sprintf("announced: %d; receipts: %d; still under way: %d", len(book.intents), book.counts[TypeReceipt], waiting),
 		fmt.Sprintf("receipts and outcomes signed by an enrolled key: %d; clusters enrolled: %d", book.signed, len(book.keys)),
+		fmt.Sprintf("published versions of the trust root: %d; steps of rotations of the CA: %d", book.counts[TypeTrustRoot], book.counts[TypeAuthority]),
 	}
 	list := make([]Check, 0, len(groups))
 	for i, g := range groups {

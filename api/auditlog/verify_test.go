@@ -38,7 +38,7 @@ func TestVerifyAcceptsWhatWasWritten(t *testing.T) {
 	require.EqualValues(t, 10, r.Entries)
 	require.EqualValues(t, 10, r.Checkpoint.Size)
 	require.Equal(t, 3, r.Types[auditlog.TypeIntent])
-	require.Len(t, r.Checks, 7)
+	require.Len(t, r.Checks, 8)
 	require.Empty(t, reasons(t, w, folder, r.Checkpoint), "a log continues itself")
 }
 

@@ -91,25 +91,27 @@ func (s standings) of(ctx context.Context, name string) (intake.Standing, bool, 
 // recorder puts enrolments on the audit log.
 type recorder struct{ trail *audit.Log }
 
+func (r recorder) record(ctx context.Context, entry auditlog.Entry) error {
+	_, err := r.trail.Append(ctx, entry)
+	return err
+}
+
 // RecordEnrolment implements enrol.Recorder.
 func (r recorder) RecordEnrolment(ctx context.Context, e enrol.Enrolment) error {
-	_, err := r.trail.Append(ctx, auditlog.Entry{Type: auditlog.TypeEnrolment, Time: e.At, Cluster: e.Cluster,
+	return r.record(ctx, auditlog.Entry{Type: auditlog.TypeEnrolment, Time: e.At, Cluster: e.Cluster,
 		Enrolment: &auditlog.Enrolment{ClusterUID: e.ClusterUID, SVID: e.SPIFFEID,
 			ReceiptKey: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: e.ReceiptKey}))}})
-	return err
 }
 
 // RecordReset implements enrol.Recorder.
 func (r recorder) RecordReset(ctx context.Context, cluster string, epoch uint64, statement []byte, at time.Time) error {
-	_, err := r.trail.Append(ctx, auditlog.Entry{Type: auditlog.TypeReset, Time: at, Cluster: cluster,
+	return r.record(ctx, auditlog.Entry{Type: auditlog.TypeReset, Time: at, Cluster: cluster,
 		Reset: &auditlog.Reset{Epoch: epoch, Envelope: statement}})
-	return err
 }
 
 // RecordRevocation implements enrol.Recorder.
 func (r recorder) RecordRevocation(ctx context.Context, cluster, reason string, at time.Time) error {
-	_, err := r.trail.Append(ctx, auditlog.Entry{Type: auditlog.TypeRevoked, Time: at, Cluster: cluster, Revoked: &auditlog.Revoked{Reason: reason}})
-	return err
+	return r.record(ctx, auditlog.Entry{Type: auditlog.TypeRevoked, Time: at, Cluster: cluster, Revoked: &auditlog.Revoked{Reason: reason}})
 }
 
 // Reset implements link.Clusters.

@@ -150,7 +150,7 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 		return nil, err
 	}
 	turning, err := rotation.Open(ctx, rotation.Parts{Store: records, Fleet: followers{enrolment, spokes}, Keys: keys, CA: ca, Source: source, Renew: renewHub,
-		Log: log, Now: now}, rootJSON)
+		Record: recorder{trail}.record, Log: log, Now: now}, rootJSON)
 	if err != nil {
 		return nil, err
 	}

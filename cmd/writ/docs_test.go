@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"sigs.k8s.io/yaml"
 
+	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/policy"
 	"github.com/writ-dev/writ/api/template"
 	"github.com/writ-dev/writ/api/v1alpha1"
@@ -202,7 +203,7 @@ func turn(t *testing.T, data string) {
 	pinned, err := os.ReadFile("trust/root.json")
 	require.NoError(t, err)
 	r, err := rotation.Open(t.Context(), rotation.Parts{Store: records, Fleet: nobody{}, Keys: rotation.KeyFile("trust/gateway.key"), CA: ca,
-		Source: identity.NewSource(svid, authorities), Renew: identity.RenewHub(ca, time.Now), Log: quiet, Now: time.Now}, pinned)
+		Source: identity.NewSource(svid, authorities), Renew: identity.RenewHub(ca, time.Now), Record: func(context.Context, auditlog.Entry) error { return nil }, Log: quiet, Now: time.Now}, pinned)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	r.Handle(mux)

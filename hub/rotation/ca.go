@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/hub/store"
 	"github.com/writ-dev/writ/internal/identity"
 )
@@ -19,6 +20,9 @@ type caState struct {
 	Began time.Time `json:"began"` // the stage
 	Hold  bool      `json:"hold"`  // the next authority is published, and is not to sign yet
 	Force bool      `json:"force"` // nobody is waited for any more
+	// Left are those whom the step to this stage did not wait for; Recorded is the last step that is on the audit log.
+	Left     []string `json:"left,omitempty"`
+	Recorded string   `json:"recorded,omitempty"`
 }
 
 // CAStatus is how far the rotation of the CA is.
@@ -59,21 +63,28 @@ func (r *Rotation) RotateCA(ctx context.Context, hold, force bool) error {
 		if err := r.CA.Prepare(ctx, r.Now()); err != nil {
 			return err
 		}
-		state = caState{Began: r.Now().UTC()}
+		state = caState{Began: r.Now().UTC(), Recorded: state.Recorded}
 		r.follow(ctx)
 		r.Log.InfoContext(ctx, "published the next authority", "signer", r.CA.Signer())
 	}
 	state.Hold, state.Force = hold, state.Force || force
-	return r.keepCA(ctx, state)
+	if err := r.keepCA(ctx, state); err != nil {
+		return err
+	}
+	return r.recordCA(ctx, state)
 }
 
 // moveCA takes the next step of a rotation where nobody has to be waited for.
 func (r *Rotation) moveCA(ctx context.Context) error {
-	if r.CA.Stage() == identity.Idle {
-		return nil
-	}
 	r.turn.Lock()
 	defer r.turn.Unlock()
+	state, err := r.caState(ctx)
+	if err == nil {
+		err = r.recordCA(ctx, state)
+	}
+	if err != nil || r.CA.Stage() == identity.Idle {
+		return err
+	}
 	status, state, err := r.statusOfCA(ctx)
 	if err != nil {
 		return err
@@ -97,7 +108,32 @@ func (r *Rotation) moveCA(ctx context.Context) error {
 	}
 	r.follow(ctx)
 	r.Log.InfoContext(ctx, "the CA's rotation moved on", "stage", r.CA.Stage(), "signer", r.CA.Signer())
-	return r.keepCA(ctx, caState{Began: r.Now().UTC(), Force: state.Force && r.CA.Stage() != identity.Idle})
+	state = caState{Began: r.Now().UTC(), Force: state.Force && r.CA.Stage() != identity.Idle, Left: status.Waits, Recorded: state.Recorded}
+	if err := r.keepCA(ctx, state); err != nil {
+		return err
+	}
+	return r.recordCA(ctx, state)
+}
+
+// steps are what the audit log calls the stages.
+var steps = map[identity.Stage]auditlog.AuthorityStep{
+	identity.Published: auditlog.AuthorityPublished, identity.Signing: auditlog.AuthoritySigning, identity.Idle: auditlog.AuthorityDropped,
+}
+
+// recordCA puts the step that the CA has taken on the audit log, if it is not there: no other step is taken before.
+func (r *Rotation) recordCA(ctx context.Context, state caState) error {
+	stage, digest := r.CA.Stage(), r.CA.Authorities().Digest()
+	mark := string(stage) + " " + digest
+	if state.Recorded == mark || state.Recorded == "" && stage == identity.Idle { // none was ever taken
+		return nil
+	}
+	err := r.Record(ctx, auditlog.Entry{Type: auditlog.TypeAuthority, Time: r.Now(), Authority: &auditlog.Authority{Step: steps[stage],
+		Signer: r.CA.Signer(), Digest: digest, LeftBehind: state.Left}})
+	if err != nil {
+		return fmt.Errorf("the step of the CA's rotation is not on the audit log yet: %w", err)
+	}
+	state.Recorded = mark
+	return r.keepCA(ctx, state)
 }
 
 // ownByNew makes sure that the hub's own SVID is by the authority that signs now: by the old one no spoke would know it any more.

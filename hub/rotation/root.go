@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/hub/store"
@@ -53,8 +54,9 @@ func (r *Rotation) openRoot(ctx context.Context, pinned []byte) error {
 		return fmt.Errorf("%w: version %d of the configuration is not the version %d that was published: one of them was not made by the same people",
 			trust.ErrRoot, file.Version(), root.Version())
 	case file.Version() > root.Version():
+		before := root
 		if root, err = root.Walk([][]byte{pinned}, r.Now()); err == nil {
-			err = r.keep(ctx, root)
+			err = r.succeed(ctx, before, root)
 		}
 	}
 	if err != nil {
@@ -62,6 +64,16 @@ func (r *Rotation) openRoot(ctx context.Context, pinned []byte) error {
 	}
 	r.root = trust.NewLive(root)
 	return root.Valid(r.Now())
+}
+
+// succeed puts on the audit log that a trust root follows another, then writes it down: none counts that the log does not have.
+func (r *Rotation) succeed(ctx context.Context, before, root *trust.Root) error {
+	err := r.Record(ctx, auditlog.Entry{Type: auditlog.TypeTrustRoot, Time: r.Now(), TrustRoot: &auditlog.TrustRoot{Version: root.Version(),
+		Digest: bundle.Digest(root.Bytes()), Before: bundle.Digest(before.Bytes()), Expires: root.Expires()}})
+	if err != nil {
+		return fmt.Errorf("version %d of the trust root is not published, as that could not be put on the audit log: %w", root.Version(), err)
+	}
+	return r.keep(ctx, root)
 }
 
 // keep writes a trust root down.
@@ -101,7 +113,7 @@ func (r *Rotation) Publish(ctx context.Context, chain [][]byte) (version int64, 
 		return 0, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	for _, step := range steps {
-		if err := r.keep(ctx, step); err != nil {
+		if err := r.succeed(ctx, r.Present(), step); err != nil {
 			return 0, err
 		}
 		r.root.Set(step)

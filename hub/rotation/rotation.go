@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/writ-dev/writ/api/auditlog"
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
 	writv1 "github.com/writ-dev/writ/api/writv1"
@@ -51,8 +52,10 @@ type Parts struct {
 	Renew  identity.Renew   // makes the next of it
 	// Advertise tells whoever is yet to join what is trusted now. It is asked again until it returns nil; nil tells nobody.
 	Advertise func(ctx context.Context) error
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Record appends to the audit log: when it returns nil, the entry is durable. The same entry may come twice.
+	Record func(ctx context.Context, entry auditlog.Entry) error
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Rotation is safe for concurrent use. Make it with Open, start it with Run.

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
@@ -15,6 +16,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/writ-dev/writ/api/auditlog"
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/api/trust/trusttest"
 	writv1 "github.com/writ-dev/writ/api/writv1"
@@ -33,6 +36,16 @@ type scene struct {
 	live  []string
 	told  int
 	now   time.Time
+	log   []auditlog.Entry // the audit log
+	full  error            // what it says to another entry
+}
+
+func (s *scene) record(_ context.Context, e auditlog.Entry) error {
+	if _, err := auditlog.Encode(e); err != nil || s.full != nil {
+		return cmp.Or(err, s.full)
+	}
+	s.log = append(s.log, e)
+	return nil
 }
 
 func (s *scene) Live(context.Context) ([]string, error) { return s.live, nil }
@@ -50,7 +63,7 @@ func newScene(t *testing.T, clusters ...string) *scene {
 	svid, authorities, err := identity.RenewHub(ca, time.Now)(t.Context())
 	require.NoError(t, err)
 	s.parts = Parts{Store: records, Fleet: s, Keys: KeyFile(filepath.Join(t.TempDir(), "gateway.key")), CA: ca, Source: identity.NewSource(svid, authorities),
-		Renew: identity.RenewHub(ca, func() time.Time { return s.now }), Log: quiet, Now: func() time.Time { return s.now }}
+		Renew: identity.RenewHub(ca, func() time.Time { return s.now }), Record: s.record, Log: quiet, Now: func() time.Time { return s.now }}
 	s.keys(s.f.GatewayKey)
 	s.r = s.open(s.f.Root.Bytes())
 	return s
@@ -200,6 +213,7 @@ func TestTheCAIsRotated(t *testing.T) {
 	require.NoError(t, s.r.RotateCA(ctx, false, false))
 	stage(identity.Signing, "away", "east")
 	require.NotEqual(t, first, ca.Signer())
+	signing := ca.Authorities().Digest()
 	require.Equal(t, ca.Signer(), identity.AuthorityOf(s.parts.Source.SVID().Leaf()))
 	news, _ = s.r.Tell("east", &writv1.Trusting{RootVersion: 1, Authorities: ca.Authorities().Digest(), SvidAuthority: first})
 	require.NotNil(t, news[0].GetRenewal())
@@ -210,12 +224,64 @@ func TestTheCAIsRotated(t *testing.T) {
 	stage(identity.Signing, "away")
 	s.now = s.now.Add(time.Minute)
 	stage(identity.Idle)
+	stage(identity.Idle)
+	second := ca.Signer()
+	require.Equal(t, []auditlog.Authority{
+		{Step: auditlog.AuthorityPublished, Signer: first, Digest: both},
+		{Step: auditlog.AuthoritySigning, Signer: second, Digest: signing, LeftBehind: []string{}},
+		{Step: auditlog.AuthorityDropped, Signer: second, Digest: ca.Authorities().Digest(), LeftBehind: []string{"away"}}}, s.steps())
 
 	require.NoError(t, s.r.RotateCA(ctx, false, false))
 	stage(identity.Published, "away", "east")
 	require.NoError(t, s.r.RotateCA(ctx, false, true), "nobody is waited for any more")
 	stage(identity.Signing, "away", "east")
 	stage(identity.Idle)
+	require.Len(t, s.steps(), 6)
+	require.Equal(t, []string{"away", "east"}, s.steps()[5].LeftBehind)
+}
+
+// steps are those of the CA's rotations that the audit log has.
+func (s *scene) steps() (steps []auditlog.Authority) {
+	for _, e := range s.log {
+		if e.Authority != nil {
+			steps = append(steps, *e.Authority)
+		}
+	}
+	return steps
+}
+
+// Nothing is published that the audit log does not have, and no step of the CA's rotation is taken before the last one is on it.
+func TestNothingCountsThatTheAuditLogDoesNotHave(t *testing.T) {
+	s := newScene(t, "east")
+	ctx, ca := t.Context(), s.parts.CA
+	second := s.f.Sign(s.f.Draft(2))
+	s.full = errors.New("no space left on device")
+	_, err := s.r.Publish(ctx, [][]byte{second})
+	require.ErrorIs(t, err, s.full)
+	require.EqualValues(t, 1, s.r.Present().Version())
+	_, err = Open(ctx, s.parts, second)
+	require.ErrorIs(t, err, s.full, "nor by the configuration")
+	require.EqualValues(t, 1, s.open(s.f.Root.Bytes()).Present().Version(), "nor after a restart")
+	require.Zero(t, s.told)
+
+	require.ErrorIs(t, s.r.RotateCA(ctx, false, false), s.full)
+	s.says("east", &writv1.Trusting{RootVersion: 1, Authorities: ca.Authorities().Digest(), SvidAuthority: ca.Signer()})
+	require.ErrorIs(t, s.r.moveCA(ctx), s.full)
+	require.Equal(t, identity.Published, ca.Stage(), "it stands still")
+	require.Empty(t, s.log)
+
+	s.full = nil
+	_, err = s.r.Publish(ctx, [][]byte{second})
+	require.NoError(t, err)
+	require.Equal(t, &auditlog.TrustRoot{Version: 2, Digest: bundle.Digest(second), Before: bundle.Digest(s.f.Root.Bytes()),
+		Expires: s.r.Present().Expires()}, s.log[0].TrustRoot)
+	_, err = s.r.Publish(ctx, [][]byte{second})
+	require.NoError(t, err, "said again")
+	require.Len(t, s.log, 1)
+	s.r = s.open(s.f.Root.Bytes()) // a restart in between
+	require.NoError(t, s.r.moveCA(ctx))
+	require.Equal(t, identity.Signing, ca.Stage())
+	require.Len(t, s.steps(), 2)
 }
 
 // Whoever is to tell Vault of the next authority learns when the hub advertises it: not before.

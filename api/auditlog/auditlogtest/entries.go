@@ -122,6 +122,17 @@ func (s Spoke) Outcome(order, bundleID string) auditlog.Entry {
 	return e
 }
 
+// Root makes the entry about a version of the trust root, of content of its own.
+func Root(version int64, digest, before string) auditlog.Entry {
+	return auditlog.Entry{Type: auditlog.TypeTrustRoot, Time: Noon,
+		TrustRoot: &auditlog.TrustRoot{Version: version, Digest: digest, Before: before, Expires: OrderEnds}}
+}
+
+// Step makes the entry about a step of a rotation of the CA.
+func Step(step auditlog.AuthorityStep, signer, digest string) auditlog.Entry {
+	return auditlog.Entry{Type: auditlog.TypeAuthority, Time: Noon, Authority: &auditlog.Authority{Step: step, Signer: signer, Digest: digest}}
+}
+
 // Life is all entries of a fleet of one cluster: an action from intent to outcome, one that expired, one refused.
 func (s Spoke) Life() []auditlog.Entry {
 	return []auditlog.Entry{
