@@ -12,10 +12,16 @@ import (
 	"github.com/writ-dev/writ/e2e/fleet"
 )
 
-// Every key of a fleet is replaced while actions flow: none is lost, everybody has followed, and the audit log has no gap.
+// Every key of a fleet is replaced while actions flow: none is lost, everybody has followed, and the audit log has no gap. It can
+// fail: where Vault was not told of the next trust root the drill lost 15 actions of 37, and 4 of 50 before Vault knew the former one still.
 func TestEveryKeyIsRotatedWhileActionsFlow(t *testing.T) {
-	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Run("tokenrequest", func(t *testing.T) { rotateAll(t, false, 2) })
+	t.Run("vault", func(t *testing.T) { rotateAll(t, true, 7) })
+}
+
+func rotateAll(t *testing.T, vault bool, steps int) {
+	f := start(t, fleet.Options{Clusters: []string{"east", "west"}, Vault: vault})
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	report, err := drill.RotateAll(ctx, f, func(since time.Time, format string, args ...any) { t.Logf(format, args...) })
 	report.Print(os.Stderr)
@@ -23,7 +29,7 @@ func TestEveryKeyIsRotatedWhileActionsFlow(t *testing.T) {
 	require.Empty(t, report.Lost)
 	require.Greater(t, report.Actions, 10)
 	require.Equal(t, 2, report.High)
-	require.Len(t, report.Steps, 2)
+	require.Len(t, report.Steps, steps)
 	hub := f.Dir + "/hub"
 	out, err := f.Writ(ctx, "trust", "status", "--data-dir", hub)
 	require.NoError(t, err)
@@ -34,4 +40,10 @@ func TestEveryKeyIsRotatedWhileActionsFlow(t *testing.T) {
 	require.Contains(t, out, "one authority")
 	out, err = f.Writ(ctx, "audit", "verify")
 	require.NoError(t, err, out)
+	if vault { // it has the hub's trust root and authority, no others
+		for name, c := range f.Clusters {
+			out, err := f.WritVault(ctx, "vault", "doctor", name, "--workload", c.Kubeconfig())
+			require.NoError(t, err, out)
+		}
+	}
 }

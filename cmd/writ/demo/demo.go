@@ -35,17 +35,11 @@ func New() *cobra.Command {
 			"compiled from their Go modules, which takes minutes; it needs a source checkout and Go. Everything ends with the command.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f.credentials != "vault" && f.credentials != "tokenrequest" {
-				return fmt.Errorf("--credentials %s is neither vault nor tokenrequest", f.credentials)
+			if err := f.check(); err != nil {
+				return err
 			}
 			if f.drill != "" && f.drill != rotateAll {
 				return fmt.Errorf("--drill %s is not %s", f.drill, rotateAll)
-			}
-			if f.drill != "" && c.Flags().Changed("credentials") && f.credentials == "vault" {
-				return errors.New("--drill does not rotate what Vault knows: say --credentials tokenrequest, or leave it out")
-			}
-			if f.drill != "" {
-				f.credentials = "tokenrequest"
 			}
 			if !f.yes && !term.IsTerminal(int(os.Stdin.Fd())) {
 				return errors.New("the demo asks for an approval, and there is no terminal to ask on: say --yes")
@@ -55,12 +49,24 @@ func New() *cobra.Command {
 	}
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "approve without asking")
 	c.Flags().BoolVar(&f.once, "once", false, "end after the story; the exit status says whether all went well")
+	f.world(c)
+	c.Flags().StringVar(&f.drill, "drill", "", "rotate-all: after the story, replace every key while actions flow")
+	_ = c.RegisterFlagCompletionFunc("drill", cobra.FixedCompletions([]string{rotateAll}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// world gives a command the flags that say what to start.
+func (f *flags) world(c *cobra.Command) {
 	c.Flags().StringVar(&f.credentials, "credentials", "vault", "who issues credentials: vault, or tokenrequest (no Vault is compiled)")
 	c.Flags().StringVar(&f.dir, "dir", "", "where to keep keys, data and logs (default: a temporary folder, removed at the end)")
-	c.Flags().StringVar(&f.drill, "drill", "", "rotate-all: after the story, replace every key while actions flow; the spokes' own API servers issue the credentials then")
-	_ = c.RegisterFlagCompletionFunc("drill", cobra.FixedCompletions([]string{rotateAll}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("credentials", cobra.FixedCompletions([]string{"vault", "tokenrequest"}, cobra.ShellCompDirectiveNoFileComp))
-	return c
+}
+
+func (f *flags) check() error {
+	if f.credentials != "vault" && f.credentials != "tokenrequest" {
+		return fmt.Errorf("--credentials %s is neither vault nor tokenrequest", f.credentials)
+	}
+	return nil
 }
 
 func run(c *cobra.Command, f flags) (err error) {
