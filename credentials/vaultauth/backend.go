@@ -27,6 +27,7 @@ type backend struct {
 	*framework.Backend
 	now   func() time.Time
 	hands *hands
+	root  recalled
 
 	reserving sync.Mutex // guards reserved; one at a time asks whether a bundle is used
 	reserved  map[string]bool

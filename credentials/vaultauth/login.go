@@ -1,6 +1,7 @@
 package vaultauth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func (b *backend) login(ctx context.Context, req *logical.Request, d *framework.
 	if no != nil {
 		return logical.ErrorResponse("%v", no), nil
 	}
-	v, refused := f.judge(ctx)
+	v, refused := f.judge(ctx, &b.root)
 	if refused != nil {
 		return logical.ErrorResponse("the bundle is refused: %s: %s", refused.Reason, refused.Detail), nil
 	}
@@ -142,8 +143,8 @@ func (c config) client(connection *logical.Connection, now time.Time) (string, e
 
 // judge decides about the bundle by the code that the spoke decides by. Vault keeps no sequence: a spoke may come here with its
 // bundles in any order, and with some not at all; in its place each bundle and order counts once.
-func (f facts) judge(ctx context.Context) (trust.Verified, *refusal.Refusal) {
-	root, err := trust.Recall(f.config.TrustRoot)
+func (f facts) judge(ctx context.Context, known *recalled) (trust.Verified, *refusal.Refusal) {
+	root, err := known.read(f.config.TrustRoot)
 	if err != nil {
 		return trust.Verified{}, refusal.New("verify", refusal.SignatureInvalid, "%v", err)
 	}
@@ -158,6 +159,28 @@ func (f facts) judge(ctx context.Context) (trust.Verified, *refusal.Refusal) {
 		return trust.Verified{}, no
 	}
 	return trust.Judge(ctx, a, f.now, trust.LoweredTo(f.known.LoweredTo))
+}
+
+// recalled is the trust root that was read last, with those that it followed: to check their signatures anew takes longer than all the rest
+// of judging. It goes by the bytes, so that it is never another one than the configuration's.
+type recalled struct {
+	mu   sync.Mutex
+	raw  []byte
+	root *trust.Root
+}
+
+// read is trust.Recall.
+func (r *recalled) read(raw []byte) (*trust.Root, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.root != nil && bytes.Equal(r.raw, raw) {
+		return r.root, nil
+	}
+	root, err := trust.Recall(raw)
+	if err == nil {
+		r.raw, r.root = raw, root
+	}
+	return root, err
 }
 
 // auth is the token. All uses count, for one alone would take the lease with it; nothing renews it.

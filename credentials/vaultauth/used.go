@@ -64,17 +64,16 @@ var errUsed = errors.New("used")
 func (b *backend) reserve(ctx context.Context, s logical.Storage, r record) error {
 	b.reserving.Lock()
 	defer b.reserving.Unlock()
+	before, err := readBoth(ctx, s, r.keys())
+	if err != nil {
+		return err
+	}
 	for i, key := range r.keys() {
 		what := [...]string{"it", "its order"}[i]
 		if b.reserved[key] {
 			return fmt.Errorf("%w: %s is being used at this moment", errUsed, what)
 		}
-		var before record
-		found, err := get(ctx, s, key, &before)
-		if err != nil {
-			return err
-		}
-		if found && !before.Open {
+		if before := before[i]; before != nil && !before.Open {
 			return fmt.Errorf("%w: %s was used at %s, by bundle %s", errUsed, what, before.At.Format(time.RFC3339), before.Bundle)
 		}
 	}
@@ -82,6 +81,23 @@ func (b *backend) reserve(ctx context.Context, s logical.Storage, r record) erro
 		b.reserved[key] = true
 	}
 	return nil
+}
+
+// readBoth reads the records under two keys, side by side; nil where there is none.
+func readBoth(ctx context.Context, s logical.Storage, keys [2]string) (records [2]*record, err error) {
+	var both errgroup.Group
+	for i, key := range keys {
+		both.Go(func() error {
+			var r record
+			found, err := get(ctx, s, key, &r)
+			if found {
+				records[i] = &r
+			}
+			return err
+		})
+	}
+	err = both.Wait()
+	return records, err
 }
 
 func (b *backend) unreserve(r record) {
