@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"os"
+	"regexp"
 	"testing"
 	"time"
 
@@ -10,7 +12,11 @@ import (
 
 	"github.com/writ-dev/writ/e2e/drill"
 	"github.com/writ-dev/writ/e2e/fleet"
+	"github.com/writ-dev/writ/internal/world/worldtest"
 )
+
+// trustRoot2 is the line about the trust root after the drill.
+var trustRoot2 = regexp.MustCompile(`(?m)^Trust root +version 2$`)
 
 // Every key of a fleet is replaced while actions flow: none is lost, everybody has followed, and the audit log has no gap. It can
 // fail: where Vault was not told of the next trust root the drill lost 15 actions of 37, and 4 of 50 before Vault knew the former one still.
@@ -35,6 +41,15 @@ func rotateAll(t *testing.T, vault bool, steps int) {
 	require.NoError(t, err)
 	require.Contains(t, out, "version 2 of the trust root")
 	require.Contains(t, out, "; 0 of 2 clusters do not have it yet")
+	for name := range f.Clusters {
+		worldtest.Eventually(t, "the Cluster to say so too", func(ctx context.Context) error {
+			out, err := f.Writ(ctx, "cluster", "describe", name)
+			if err == nil && !trustRoot2.MatchString(out) {
+				err = errors.New(out)
+			}
+			return err
+		})
+	}
 	out, err = f.Writ(ctx, "ca", "status", "--data-dir", hub)
 	require.NoError(t, err)
 	require.Contains(t, out, "one authority")

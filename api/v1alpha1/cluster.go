@@ -20,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Queue",type=integer,priority=1,JSONPath=`.status.queue`
 // +kubebuilder:printcolumn:name="Acknowledged",type=integer,priority=1,JSONPath=`.status.sequenceAcknowledged`
 // +kubebuilder:printcolumn:name="SVID ends",type=string,priority=1,JSONPath=`.status.svidExpires`
+// +kubebuilder:printcolumn:name="Trust root",type=integer,priority=1,JSONPath=`.status.trustRootVersion`
 // +kubebuilder:printcolumn:name="UID",type=string,priority=1,JSONPath=`.status.clusterUID`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",message="a cluster's name is a DNS label: it becomes part of an identity"
@@ -147,6 +148,9 @@ type ClusterStatus struct {
 	// SequenceAcknowledged is the sequence of the last bundle that the spoke has said to have in its journal, in this epoch.
 	// +optional
 	SequenceAcknowledged int64 `json:"sequenceAcknowledged,omitempty"`
+	// TrustRootVersion is the version of the trust root that the spoke has said to have on its disk.
+	// +optional
+	TrustRootVersion int64 `json:"trustRootVersion,omitempty"`
 	// KubernetesVersion, Nodes and Capacity are what the spoke said of its cluster when it connected; nothing is judged by them.
 	// +optional
 	KubernetesVersion string `json:"kubernetesVersion,omitempty"`

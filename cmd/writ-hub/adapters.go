@@ -17,6 +17,7 @@ import (
 	"github.com/writ-dev/writ/hub/gateway"
 	"github.com/writ-dev/writ/hub/intake"
 	"github.com/writ-dev/writ/hub/link"
+	"github.com/writ-dev/writ/hub/rotation"
 	"github.com/writ-dev/writ/internal/identity"
 )
 
@@ -63,6 +64,7 @@ func (c clusters) Authorise(ctx context.Context, leaf *x509.Certificate) (link.C
 type standings struct {
 	enrolment *enrol.Service
 	gateway   *gateway.Gateway
+	rotation  *rotation.Rotation
 	now       func() time.Time
 }
 
@@ -71,7 +73,8 @@ func (s standings) of(ctx context.Context, name string) (intake.Standing, bool, 
 	if err != nil || !known {
 		return intake.Standing{}, false, err
 	}
-	standing := intake.Standing{At: s.now(), Live: c.Live(), Waits: c.Waits(), Manual: c.Manual, Pinned: c.Pin != nil, Epoch: c.Epoch}
+	standing := intake.Standing{At: s.now(), Live: c.Live(), Waits: c.Waits(), Manual: c.Manual, Pinned: c.Pin != nil, Epoch: c.Epoch,
+		TrustRoot: s.rotation.RootOf(name)}
 	if !c.Used() {
 		standing.TokenUntil = c.IssuedAt.Add(enrol.TokenLife)
 	}

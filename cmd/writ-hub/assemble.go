@@ -176,8 +176,8 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	if err := operating.Watch(front.Manager()); err != nil {
 		return nil, err
 	}
-	presence := intake.NewPresence(front, gw.Asked, standings{enrolment, gw, now}.of, log, now)
-	projector.Presence, enrolment.Changed = presence, presence.Touch
+	presence := intake.NewPresence(front, gw.Asked, standings{enrolment, gw, turning, now}.of, log, now)
+	projector.Presence, enrolment.Changed, turning.Followed = presence, presence.Touch, presence.Touch
 	spokes.Link = link.New(link.Parts{Clusters: clusters, Renewer: enrolment, Queue: gw, Heads: gw, Deliveries: gw, Answers: gw, Rehearsals: gw,
 		Signals: inbox, Presence: presence, Trust: turning, Operators: operating, Operations: turning.Server(), Log: log, Now: now})
 	enrolment.Ended = spokes.End

@@ -42,6 +42,7 @@ type Standing struct {
 	Epoch          uint64
 	Queue          uint64 // bundles signed and not yet taken
 	Sequence       uint64 // of the last bundle that its spoke has in its journal
+	TrustRoot      int64  // the version that its spoke has; 0 where it has never said
 }
 
 // issued is what came of the last credential that an action of a cluster asked for.
@@ -261,6 +262,9 @@ func statusOfCluster(s sighting, standing Standing) map[string]any {
 	}
 	status["phase"], status["connected"], status["message"] = v1alpha1.ClusterJoined, s.connected, s.message
 	status["sequenceAcknowledged"] = standing.Sequence
+	if standing.TrustRoot > 0 {
+		status["trustRootVersion"] = standing.TrustRoot
+	}
 	if s.hello != nil {
 		status["spokeVersion"], status["capability"] = s.hello.GetVersion().GetRelease(), s.hello.GetVersion().GetCapability()
 		status["svidExpires"], status["lastContact"] = metav1.NewTime(s.expires), metav1.NewTime(s.contact)

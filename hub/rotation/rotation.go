@@ -54,8 +54,10 @@ type Parts struct {
 	Advertise func(ctx context.Context) error
 	// Record appends to the audit log: when it returns nil, the entry is durable. The same entry may come twice.
 	Record func(ctx context.Context, entry auditlog.Entry) error
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Followed hears of a cluster whose spoke has said that it trusts something else than before; nil is nobody.
+	Followed func(cluster string)
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Rotation is safe for concurrent use. Make it with Open, start it with Run.
@@ -159,6 +161,9 @@ func (r *Rotation) Holds(ctx context.Context, cluster string, t *writv1.Trusting
 	r.mu.Lock()
 	r.holdings[cluster] = h
 	r.mu.Unlock()
+	if r.Followed != nil {
+		r.Followed(cluster)
+	}
 	if h.Problem != "" {
 		r.Log.ErrorContext(ctx, "a spoke does not take what it was sent", "cluster", cluster, "problem", h.Problem)
 	}
@@ -175,6 +180,12 @@ func (r *Rotation) holding(cluster string) (Holding, bool) {
 	defer r.mu.Unlock()
 	h, ok := r.holdings[cluster]
 	return h, ok
+}
+
+// RootOf is the version of the trust root that a cluster's spoke has said to have on its disk; 0 where it has never said.
+func (r *Rotation) RootOf(cluster string) int64 {
+	h, _ := r.holding(cluster)
+	return h.RootVersion
 }
 
 // each visits what is kept under a prefix, by name.

@@ -145,6 +145,20 @@ func TestTheGatewaysKeyChanges(t *testing.T) {
 	s.signs("west", next)
 }
 
+// What a spoke says that it holds is told once, and known after a restart.
+func TestWhoHasFollowedIsTold(t *testing.T) {
+	s := newScene(t, "east")
+	var told []string
+	s.r.Followed = func(cluster string) { told = append(told, cluster) }
+	require.Zero(t, s.r.RootOf("east"))
+	s.says("east", &writv1.Trusting{RootVersion: 2})
+	s.says("east", &writv1.Trusting{RootVersion: 2})
+	require.Equal(t, []string{"east"}, told)
+	require.EqualValues(t, 2, s.r.RootOf("east"))
+	require.EqualValues(t, 2, s.open(s.f.Root.Bytes()).RootOf("east"))
+	require.Zero(t, s.r.RootOf("west"))
+}
+
 // What does not follow is not published, and changes nothing.
 func TestWhatIsNotPublished(t *testing.T) {
 	s := newScene(t, "east")

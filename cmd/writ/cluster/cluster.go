@@ -149,6 +149,9 @@ func describe(out io.Writer, c *v1alpha1.Cluster, frozen []string, now time.Time
 		story.Say(condition.Type, "%s, since %s: %s", strings.ToLower(string(condition.Status)), condition.LastTransitionTime.UTC().Format(time.RFC3339), condition.Message)
 	}
 	story.Say("Sequence", "%d acknowledged, %d wait", c.Status.SequenceAcknowledged, c.Status.Queue)
+	if c.Status.TrustRootVersion > 0 {
+		story.Say("Trust root", "version %d", c.Status.TrustRootVersion)
+	}
 	if c.Status.SVIDExpires != nil {
 		story.Say("SVID", "ends %s", c.Status.SVIDExpires.UTC().Format(time.RFC3339))
 	}
@@ -162,22 +165,25 @@ func describe(out io.Writer, c *v1alpha1.Cluster, frozen []string, now time.Time
 }
 
 func table(clusters ...v1alpha1.Cluster) *metav1.Table {
-	rows, now := show.Columns("Name", "Phase", "Ready", "Issuing", "Last contact", "Spoke", "Kubernetes", "Nodes", "Age", "+Queue", "+Acknowledged", "+SVID ends", "+UID", "+Message"), time.Now()
+	rows, now := show.Columns("Name", "Phase", "Ready", "Issuing", "Last contact", "Spoke", "Kubernetes", "Nodes", "Age", "+Queue", "+Acknowledged", "+SVID ends", "+Trust root", "+UID", "+Message"), time.Now()
 	for _, c := range clusters {
 		contact := "-"
 		if c.Status.LastContact != nil {
 			contact = show.Age(*c.Status.LastContact, now) + " ago"
 		}
-		ends, nodes := "-", "-"
+		ends, nodes, root := "-", "-", "-"
 		if c.Status.SVIDExpires != nil {
 			ends = c.Status.SVIDExpires.UTC().Format(time.RFC3339)
+		}
+		if c.Status.TrustRootVersion > 0 {
+			root = strconv.FormatInt(c.Status.TrustRootVersion, 10)
 		}
 		if c.Status.Nodes > 0 {
 			nodes = strconv.FormatInt(c.Status.Nodes, 10)
 		}
 		show.Row(rows, c.Name, phase(&c), state(&c, v1alpha1.ClusterReady), state(&c, v1alpha1.ClusterCredentialsIssuing), contact, show.OrDash(c.Status.SpokeVersion),
 			show.OrDash(c.Status.KubernetesVersion), nodes, show.Age(c.CreationTimestamp, now), strconv.FormatInt(c.Status.Queue, 10),
-			strconv.FormatInt(c.Status.SequenceAcknowledged, 10), ends, show.OrDash(c.Status.ClusterUID), show.OrDash(message(&c)))
+			strconv.FormatInt(c.Status.SequenceAcknowledged, 10), ends, root, show.OrDash(c.Status.ClusterUID), show.OrDash(message(&c)))
 	}
 	return rows
 }
