@@ -132,15 +132,18 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	}
 	h.onClose(trail.Close)
 
-	ca, err := identity.LoadCA(c.dir("ca"), td, now())
+	ca, err := c.openCA(ctx, td, now())
 	if err != nil {
 		return nil, err
 	}
-	renewHub := identity.RenewHub(ca, now)
-	source, err := hubIdentity(ctx, h, renewHub, log)
+	source, renewHub, err := c.hubIdentity(ctx, ca, log)
 	if err != nil {
 		return nil, err
 	}
+	h.task(func(ctx context.Context) error {
+		identity.Keep(ctx, source, renewHub, func(*identity.SVID, *identity.Authorities) error { return nil }, nil, now, log)
+		return nil
+	})
 	enrolment := enrol.New(enrol.Parts{Store: records, CA: ca, TrustDomain: td, Life: c.SVIDLife.Duration, Recorder: recorder{trail}, Log: log, Now: now})
 
 	projector, undoer, policies, templates := intake.NewProjector(decisions{records}, log), intake.NewUndoer(), intake.NewPolicies(log), intake.NewTemplates(log)
@@ -215,20 +218,6 @@ func assemble(ctx context.Context, c config, checks *health.Server, registry pro
 	}
 	h.task(turning.Run)
 	return h, turning.Advertise(ctx)
-}
-
-// hubIdentity is the hub's own SVID, renewed as long as the hub runs.
-func hubIdentity(ctx context.Context, h *hub, renew identity.Renew, log *slog.Logger) (*identity.Source, error) {
-	svid, authorities, err := renew(ctx)
-	if err != nil {
-		return nil, err
-	}
-	source := identity.NewSource(svid, authorities)
-	h.task(func(ctx context.Context) error {
-		identity.Keep(ctx, source, renew, func(*identity.SVID, *identity.Authorities) error { return nil }, nil, time.Now, log)
-		return nil
-	})
-	return source, nil
 }
 
 // listen opens a port now, so that a taken one fails at the start, and serves it with the other tasks.

@@ -31,10 +31,13 @@ type config struct {
 	TrustRoot string `json:"trustRoot"`
 	// GatewayKey is the file with the private key of its role gateway. Or GatewayTransit is that key in Vault's Transit engine,
 	// MOUNT/NAME: Vault signs, and the key never leaves it.
-	GatewayKey     string      `json:"gatewayKey,omitempty"`
-	GatewayTransit string      `json:"gatewayTransit,omitempty"`
-	Vault          vaultConfig `json:"vault,omitzero"`
-	Limits         limits      `json:"limits,omitempty"`
+	GatewayKey     string `json:"gatewayKey,omitempty"`
+	GatewayTransit string `json:"gatewayTransit,omitempty"`
+	// CAPKI is the mount of Vault's PKI engine, as "writ-ca", where the key of the CA is: Vault signs SVIDs, and the key never leaves it.
+	// Empty: that key is in DataDir.
+	CAPKI  string      `json:"caPKI,omitempty"`
+	Vault  vaultConfig `json:"vault,omitzero"`
+	Limits limits      `json:"limits,omitempty"`
 	// SVIDLife is how long the identity of a spoke lives, as "1h"; it is renewed at half of it. From 2 minutes to 24 hours.
 	SVIDLife metav1.Duration `json:"svidLife,omitzero"`
 	// Reasoners propose actions, each with the identity of its agent class.
@@ -114,8 +117,10 @@ func readConfig(path string) (config, error) {
 			return c, fmt.Errorf("%s: %s is not set", path, field)
 		}
 	}
-	if err := c.checkGateway(); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+	for _, check := range []func() error{c.checkGateway, c.checkVault} {
+		if err := check(); err != nil {
+			return c, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	if (c.Listen.Admission == "") != (c.Advertise.Admission == "") {
 		return c, fmt.Errorf("%s: listen.admission and advertise.admission go together", path)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/writ-dev/writ/credentials/vault"
 	"github.com/writ-dev/writ/deploy/charts"
 	"github.com/writ-dev/writ/deploy/charts/render"
 	"github.com/writ-dev/writ/hub/notify"
@@ -56,7 +57,7 @@ func TestTheHubReadsWhatItsChartWrites(t *testing.T) {
 
 func TestTheHubReadsOfAKeyInVaultWhatItsChartWrites(t *testing.T) {
 	raw, err := render.Render(t.Context(), render.Options{Chart: charts.Hub, Set: []string{"trustDomain=example.org",
-		"advertise.enrol=hub.example.org:7443", "advertise.connect=hub.example.org:7444", "trust.gatewayTransit=transit/writ-gateway",
+		"advertise.enrol=hub.example.org:7443", "advertise.connect=hub.example.org:7444", "trust.gatewayTransit=transit/writ-gateway", "trust.caPKI=writ-ca",
 		"vault.address=https://vault.example.org:8200", "vault.ca=-----BEGIN CERTIFICATE-----"}})
 	require.NoError(t, err)
 	_, written, found := strings.Cut(string(raw), "hub.yaml: |\n")
@@ -67,7 +68,10 @@ func TestTheHubReadsOfAKeyInVaultWhatItsChartWrites(t *testing.T) {
 	c, err := readConfig(path)
 	require.NoError(t, err)
 	require.Equal(t, "transit/writ-gateway", c.GatewayTransit)
-	require.Equal(t, vaultConfig{Address: "https://vault.example.org:8200", CAFile: "/etc/writ/config/vault-ca.pem"}, c.Vault)
+	require.Equal(t, "writ-ca", c.CAPKI)
+	require.Equal(t, vaultConfig{Address: "https://vault.example.org:8200", CAFile: "/etc/writ/config/vault-ca.pem", TokenFile: "/var/run/secrets/writ-vault/token"}, c.Vault)
+	require.Contains(t, string(raw), "{name: vault-token, mountPath: /var/run/secrets/writ-vault, readOnly: true}")
+	require.Contains(t, string(raw), "serviceAccountToken: {audience: "+vault.HubAudience+", expirationSeconds: 3600, path: token}")
 	require.Empty(t, c.GatewayKey)
 	require.NotContains(t, string(raw), "gateway.key")
 }
@@ -77,12 +81,16 @@ func TestTheGatewaysKeyIsInOnePlace(t *testing.T) {
 	const reached = "vault: {address: \"https://v:8200\", caFile: ca.pem}\n"
 	for keys, says := range map[string]string{
 		"": "gatewayKey is not set, nor gatewayTransit",
-		"gatewayKey: k\ngatewayTransit: transit/k\n" + reached:                    "gatewayKey and gatewayTransit are both set",
-		"gatewayKey: k\n" + reached:                                               "vault is set, but gatewayTransit is not",
-		"gatewayTransit: k\n" + reached:                                           "say MOUNT/NAME",
-		"gatewayTransit: transit/k\n":                                             "vault.address is \"\": say https://HOST:PORT",
-		"gatewayTransit: transit/k\nvault: {address: \"http://v\", caFile: ca}\n": "say https://HOST:PORT",
-		"gatewayTransit: transit/k\nvault: {address: \"https://v\"}\n":            "vault.caFile is not set",
+		"gatewayKey: k\ngatewayTransit: transit/k\n" + reached:                                   "gatewayKey and gatewayTransit are both set",
+		"gatewayKey: k\n" + reached:                                                              "vault is set, but neither gatewayTransit nor caPKI is",
+		"gatewayTransit: k\n" + reached:                                                          "say MOUNT/NAME",
+		"gatewayTransit: transit/k\n":                                                            "vault.address is \"\": say https://HOST:PORT",
+		"gatewayTransit: transit/k\nvault: {address: \"http://v\", caFile: ca}\n":                "say https://HOST:PORT",
+		"gatewayTransit: transit/k\nvault: {address: \"https://v\"}\n":                           "vault.caFile is not set",
+		"gatewayKey: k\ncaPKI: writ-ca/\n":                                                       "caPKI: \"writ-ca/\" is no mount of Vault's",
+		"gatewayKey: k\ncaPKI: writ-ca\n":                                                        "say https://HOST:PORT, which caPKI needs",
+		"gatewayKey: k\ncaPKI: writ-ca\n" + reached:                                              "vault.tokenFile and caPKI go together",
+		"gatewayTransit: transit/k\nvault: {address: \"https://v\", caFile: ca, tokenFile: t}\n": "vault.tokenFile and caPKI go together",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte("trustDomain: x\nadvertise: {enrol: a:1, connect: a:2}\ntrustRoot: r\n"+keys), 0o600))
 		_, err := readConfig(path)

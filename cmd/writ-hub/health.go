@@ -70,5 +70,9 @@ func (f fleet) AuditEntries(ctx context.Context) (uint64, error) { return f.trai
 
 // Expiries implements metrics.Fleet.
 func (f fleet) Expiries() map[string]time.Time {
-	return map[string]time.Time{"svid": f.source.SVID().Leaf().NotAfter, "ca": f.ca.Expires(), "trustRoot": f.root.Present().Expires()}
+	expiries := map[string]time.Time{"ca": f.ca.Expires(), "trustRoot": f.root.Present().Expires()}
+	if svid := f.source.SVID(); svid != nil {
+		expiries["svid"] = svid.Leaf().NotAfter
+	}
+	return expiries
 }

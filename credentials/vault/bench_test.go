@@ -10,6 +10,7 @@ import (
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust/trusttest"
 	"github.com/writ-dev/writ/credentials/vault"
+	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/world/worldtest"
 )
 
@@ -134,6 +135,48 @@ func BenchmarkSignFileBesideTransit(b *testing.B) {
 		slices.Sort(took[i])
 		for _, p := range []int{50, 95, 99} {
 			b.ReportMetric(float64(took[i][len(took[i])*p/100].Microseconds()), fmt.Sprintf("µs/%s-p%d", name, p))
+		}
+	}
+}
+
+// BenchmarkSVIDFileBesidePKI is what the hub does for the renewal of an SVID, by a CA whose key is in a file, and by Vault's, turn by turn.
+func BenchmarkSVIDFileBesidePKI(b *testing.B) {
+	k := newKeeping(b, worldtest.Vault(b))
+	file, err := identity.LoadCA(b.TempDir(), domain, time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	kept, asked := k.ca(b, b.TempDir()), make([][]time.Duration, 2)
+	key, err := identity.GenerateKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	csr, err := identity.Request(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cycle := func() {
+		for i, ca := range []*identity.CA{file, kept} {
+			from := time.Now()
+			requested, err := identity.ReadRequest(csr)
+			if err == nil {
+				_, err = ca.Issue(b.Context(), "1", requested, clusterID(b, "east"), time.Now(), time.Hour)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			asked[i] = append(asked[i], time.Since(from))
+		}
+	}
+	cycle() // the first one logs in
+	asked = make([][]time.Duration, 2)
+	for b.Loop() {
+		cycle()
+	}
+	b.ReportMetric(0, "ns/op") // it is of both
+	for i, name := range []string{"file", "pki"} {
+		for _, p := range []int{50, 95, 99} {
+			b.ReportMetric(quantile(asked[i], p), fmt.Sprintf("ms/%s-p%d", name, p))
 		}
 	}
 }

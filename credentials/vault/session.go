@@ -29,15 +29,20 @@ const (
 type session struct {
 	client *api.Client // for work; holds the token
 	door   *api.Client // for logging in: each time by a new connection, which shows the SVID as it is then
-	name   string      // of the login
 	who    string      // for people
+	enter  func() (path string, shown map[string]any, err error)
 
 	mu    sync.Mutex // guards token and until; one login at a time
 	token string     // empty where there is none
 	until time.Time  // its end
 }
 
-func newSession(o Options, name, who string) (*session, error) {
+// byCertificate is the login of what shows its SVID.
+func byCertificate(name string) func() (string, map[string]any, error) {
+	return func() (string, map[string]any, error) { return "auth/cert/login", map[string]any{"name": name}, nil }
+}
+
+func newSession(o Options, who string, enter func() (string, map[string]any, error)) (*session, error) {
 	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {
 		return nil, err
@@ -46,7 +51,7 @@ func newSession(o Options, name, who string) (*session, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no certificate", o.CAFile)
 	}
-	s := &session{name: name, who: who}
+	s := &session{who: who, enter: enter}
 	if s.client, err = newClient(o, pool, false); err != nil {
 		return nil, err
 	}
@@ -112,14 +117,18 @@ func (s *session) do(ctx context.Context, need time.Duration, doing string, call
 	}
 }
 
-// login trades the SVID for a Vault token, where there is none or it ends too soon.
+// login trades the SVID, or what else is shown, for a Vault token, where there is none or it ends too soon.
 func (s *session) login(ctx context.Context, need time.Duration) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.token != "" && time.Until(s.until) > need+ahead {
 		return s.token, nil
 	}
-	secret, err := s.door.Logical().WriteWithContext(ctx, "auth/cert/login", map[string]any{"name": s.name})
+	path, shown, err := s.enter()
+	if err != nil {
+		return "", err
+	}
+	secret, err := s.door.Logical().WriteWithContext(ctx, path, shown)
 	if err != nil {
 		return "", explain("logging in as "+s.who, err)
 	}

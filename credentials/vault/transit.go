@@ -37,7 +37,7 @@ type Gateway struct {
 
 // NewGateway makes one for the hub whose SVID the options show. Vault is not called until the first Read.
 func NewGateway(o Options, key TransitKey) (*Gateway, error) {
-	s, err := newSession(o, gatewayLogin, "the hub")
+	s, err := newSession(o, "the hub", byCertificate(gatewayLogin))
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}

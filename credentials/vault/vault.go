@@ -12,7 +12,8 @@
 // that a mount issues 1.25 credentials a second once a burst of two is spent. And the API server's escalation check of the
 // binding takes 100 ms, as measured, because Vault's account may not bind what it has not.
 //
-// The package also signs as the gateway, by a key of Vault's Transit engine (Gateway): there the hub logs in by its own SVID.
+// The package also signs as the gateway, by a key of Vault's Transit engine (Gateway): there the hub logs in by its own SVID. And it signs
+// SVIDs, by a key of Vault's PKI engine (Authority): there the hub logs in by the token of its ServiceAccount.
 package vault
 
 import (
@@ -56,7 +57,7 @@ func Mount(cluster string) string { return "kubernetes-" + cluster }
 // New makes an issuer. Vault is not called until the first Issue.
 func New(o Options) (*Issuer, error) {
 	if o.Stock {
-		s, err := newSession(o, loginName(o.Cluster), "cluster "+o.Cluster)
+		s, err := newSession(o, "cluster "+o.Cluster, byCertificate(loginName(o.Cluster)))
 		if err != nil {
 			return nil, fmt.Errorf("vault: %w", err)
 		}

@@ -53,6 +53,8 @@ type Options struct {
 	Vault bool
 	// Transit has Vault sign as the gateway; else the hub has the key in a file.
 	Transit bool
+	// PKI has Vault keep the key of the hub's CA; else the hub has it in a file.
+	PKI bool
 	// Fsync has etcd sync as in production, for benchmarks.
 	Fsync bool
 	// Hub and Spoke are variables for the environment of the programs, such as where to export traces.
@@ -151,7 +153,7 @@ func (f *Fleet) startWorld(ctx context.Context) error {
 	for _, name := range f.Options.Clusters {
 		start(name, cluster.Options{Workloads: !f.Bare, APIServerArgs: audited(name)}, func(c *cluster.Cluster) { f.Clusters[name] = c })
 	}
-	if f.Options.Vault || f.Transit {
+	if f.Options.Vault || f.Transit || f.PKI {
 		group.Go(func() (err error) {
 			server, err := vault.Start(ctx, vault.Options{Dir: filepath.Join(f.Dir, "vault"), Progress: f.Progress})
 			mu.Lock()

@@ -50,7 +50,7 @@ func (f *Fleet) configureHub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	key, flags, err := f.gatewayKey(ctx)
+	keys, flags, err := f.gatewayKey(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,6 +61,11 @@ func (f *Fleet) configureHub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	inVault, err := f.authority(ctx)
+	if err != nil {
+		return err
+	}
+	keys += inVault
 	var admission string
 	for _, address := range []*string{&f.enrol, &f.connect, &admission} {
 		port, err := process.FreePort()
@@ -84,7 +89,7 @@ limits: {perMinute: %d, queuePerCluster: %d}
 reasoners:
   - agentClass: %s
     playbooks: %s
-`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, admission, health, f.enrol, f.connect, admission, f.file("trust", "root.json"), key,
+`, TrustDomain, f.file("hub"), hub, f.enrol, f.connect, admission, health, f.enrol, f.connect, admission, f.file("trust", "root.json"), keys,
 		f.PerMinute, f.Queue, AgentClass, f.file("playbooks"))
 	return os.WriteFile(f.file("hub.yaml"), []byte(config), 0o600)
 }
@@ -96,8 +101,31 @@ func (f *Fleet) gatewayKey(ctx context.Context) (config string, flags []string, 
 	}
 	public := f.file("gateway.pem")
 	_, err = f.WritVault(ctx, "vault", "gateway-key", public)
-	return fmt.Sprintf("gatewayTransit: transit/writ-gateway\nvault: {address: %q, caFile: %q}", f.Vault.Address(), f.Vault.CACert()),
-		[]string{"--gateway-public", public}, err
+	return "gatewayTransit: transit/writ-gateway", []string{"--gateway-public", public}, err
+}
+
+// authority has Vault keep the key of the CA, where asked, and is how the hub reaches what it has in Vault.
+func (f *Fleet) authority(ctx context.Context) (config string, err error) {
+	if f.PKI {
+		if _, err := f.WritVault(ctx, "vault", "authority", "--trust-domain", TrustDomain); err != nil {
+			return "", err
+		}
+		token, err := f.Hub.TokenFor(ctx, "writ-system", hubName, 24*time.Hour, "writ-vault")
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(f.file("vault-token"), []byte(token), 0o600); err != nil {
+			return "", err
+		}
+		config = "\ncaPKI: writ-ca"
+	}
+	if f.Transit || f.PKI {
+		config += fmt.Sprintf("\nvault:\n  address: %q\n  caFile: %q", f.Vault.Address(), f.Vault.CACert())
+	}
+	if f.PKI {
+		config += fmt.Sprintf("\n  tokenFile: %q", f.file("vault-token"))
+	}
+	return config, nil
 }
 
 // healthFor chooses where a program of ours answers for its health.

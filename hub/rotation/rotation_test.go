@@ -326,3 +326,25 @@ func TestTheHubSaysWhenItAdvertises(t *testing.T) {
 	telling(false)
 	require.Equal(t, s.parts.CA.Authorities().PEM(), advertised)
 }
+
+// The old authority is not dropped before the hub's own SVID is by the new one, however long its keeper is away.
+func TestTheHubFollowsItsOwnCA(t *testing.T) {
+	s := newScene(t)
+	ctx, ca, renew := t.Context(), s.parts.CA, s.parts.Renew
+	away := func(context.Context) (*identity.SVID, *identity.Authorities, error) {
+		return nil, nil, identity.ErrAway
+	}
+	own := s.parts.Source.SVID()
+	s.r.Renew = away
+	require.NoError(t, s.r.RotateCA(ctx, false, false))
+	require.NoError(t, s.r.moveCA(ctx))
+	require.Equal(t, identity.Signing, ca.Stage())
+	require.ErrorIs(t, s.r.moveCA(ctx), identity.ErrAway)
+	require.Equal(t, identity.Signing, ca.Stage())
+	require.Same(t, own, s.parts.Source.SVID())
+	require.True(t, s.parts.Source.Authorities().Vouch(own.Leaf()))
+	s.r.Renew = renew
+	require.NoError(t, s.r.moveCA(ctx))
+	require.Equal(t, identity.Idle, ca.Stage())
+	require.Equal(t, ca.Signer(), identity.AuthorityOf(s.parts.Source.SVID().Leaf()))
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -70,6 +71,14 @@ func (a *Authorities) add(der []byte) error {
 
 // TrustDomain is what the authorities vouch for.
 func (a *Authorities) TrustDomain() spiffeid.TrustDomain { return a.domain }
+
+// Has reports whether a certificate is one of them.
+func (a *Authorities) Has(cert *x509.Certificate) bool {
+	return slices.ContainsFunc(a.certs, cert.Equal)
+}
+
+// Signs reports whether a certificate is the one that signs: the first.
+func (a *Authorities) Signs(cert *x509.Certificate) bool { return a.certs[0].Equal(cert) }
 
 // Expires is when the first of the certificates ends.
 func (a *Authorities) Expires() time.Time {

@@ -59,6 +59,7 @@ type facts struct {
 	state    vault.State
 	clusters []string
 	account  *account // of the one cluster; nil where it was not looked at
+	keeper   keeper
 	now      time.Time
 }
 
@@ -98,7 +99,16 @@ func gather(command *cobra.Command, hub *access.Hub, names []string) (f facts, e
 	if f.health, err = health(ctx, root); err != nil || f.health.Sealed {
 		return f, err
 	}
-	f.state, err = vault.Inspect(ctx, root, f.clusters)
+	if f.state, err = vault.Inspect(ctx, root, f.clusters); err != nil {
+		return f, err
+	}
+	if f.keeper.AuthorityState, err = vault.InspectAuthority(ctx, root, f.info["trustDomain"], []byte(f.info["authorities.pem"])); err != nil || !f.keeper.Set {
+		return f, err
+	}
+	config, err := hub.Config(command.ErrOrStderr())
+	if err == nil {
+		f.keeper.issuer, f.keeper.keys, err = issuerOf(ctx, config)
+	}
 	return f, err
 }
 
@@ -124,6 +134,7 @@ func judge(f facts) (findings []doctor.Finding) {
 		add(doctor.Failing, "clock", "Vault", "set the clocks by one source", "it is %s off: Vault refuses what is valid", off.Round(time.Second))
 	}
 	judgeBelief(f, add)
+	judgeKeeper(f.keeper, add)
 	for _, name := range f.clusters {
 		judgeCluster(name, f.state.Clusters[name], f.state.Judges, add)
 		judgeToken(name, f.state.Clusters[name], f.now, add)

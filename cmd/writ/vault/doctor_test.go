@@ -17,7 +17,8 @@ func well() facts {
 	return facts{now: noon, clusters: []string{"east"}, info: map[string]string{"root.json": `{"a": 1}`, "authorities.pem": "ca"},
 		health: &vaultapi.HealthResponse{Initialized: true, Version: "1.21.1", ServerTimeUTC: noon.Unix()},
 		state: vault.State{Judges: true, TrustRoot: `{"a":1}`, Version: 1, Expires: noon.AddDate(1, 0, 0), Authorities: "ca",
-			Clusters: map[string]vault.ClusterState{"east": {Mounted: true, Host: "https://east:6443", Pinned: true, Hands: true, TokenEnds: noon.AddDate(0, 2, 0)}}}}
+			Clusters: map[string]vault.ClusterState{"east": {Mounted: true, Host: "https://east:6443", Pinned: true, Hands: true, TokenEnds: noon.AddDate(0, 2, 0)}}},
+		keeper: keeper{vault.AuthorityState{Set: true, Mount: "writ-ca", Policy: true, Issuer: "https://hub", Keys: []string{"a\n", "b"}, Signs: true}, "https://hub", []string{"b", "a"}}}
 }
 
 func TestAVaultThatIsWell(t *testing.T) {
@@ -57,6 +58,10 @@ func TestWhatIsWrongWithVaultIsFoundAlone(t *testing.T) {
 		"a trust root that has ended": {func(f *facts) { f.state.Problem = "version 1 expired" }, doctor.Failing, "expired"},
 		"a trust root that will end":  {func(f *facts) { f.state.Expires = noon.AddDate(0, 0, 3) }, doctor.Warning, "ends 2026-11-28"},
 		"another CA":                  {func(f *facts) { f.state.Authorities = "old" }, doctor.Failing, "other CA certificates"},
+		"another policy for the CA":   {func(f *facts) { f.keeper.Policy = false }, doctor.Failing, "not as it was made"},
+		"a new key of the API server": {func(f *facts) { f.keeper.keys = []string{"b", "c"} }, doctor.Failing, "signs no SVID for the hub"},
+		"another CA than Vault's":     {func(f *facts) { f.keeper.Signs = false }, doctor.Warning, "does not have the key of the authority"},
+		"an old authority":            {func(f *facts) { f.keeper.Older = 2 }, doctor.Warning, "the keys of 2 authorities that nobody trusts"},
 		"a way around":                {cluster(func(c *vault.ClusterState) { c.Stock = true }), doctor.Warning, "by its certificate alone"},
 		"no engine":                   {cluster(func(c *vault.ClusterState) { c.Mounted, c.Host = false, "" }), doctor.Failing, "no Kubernetes engine"},
 		"an engine without a cluster": {cluster(func(c *vault.ClusterState) { c.Host = "" }), doctor.Failing, "does not know the API server"},

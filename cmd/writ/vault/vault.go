@@ -35,8 +35,8 @@ const reached = "Vault is reached as its own command line does: VAULT_ADDR, VAUL
 
 // New makes the command "vault" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
-	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for clusters' credentials, and for the gateway's key"}
-	command.AddCommand(newSetup(hub), newRotate(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub))
+	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for clusters' credentials, and for the keys of gateway and CA"}
+	command.AddCommand(newSetup(hub), newRotate(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub), newAuthority(hub))
 	return command
 }
 

@@ -50,9 +50,19 @@ advertise:
 trustRoot: /etc/writ/trust/root.json
 {{- with .Values.trust.gatewayTransit }}
 gatewayTransit: {{ . | quote }}
-vault: {address: {{ $.Values.vault.address | quote }}, caFile: /etc/writ/config/vault-ca.pem}
 {{- else }}
 gatewayKey: /etc/writ/trust/gateway.key
+{{- end }}
+{{- with .Values.trust.caPKI }}
+caPKI: {{ . | quote }}
+{{- end }}
+{{- if or .Values.trust.gatewayTransit .Values.trust.caPKI }}
+vault:
+  address: {{ .Values.vault.address | quote }}
+  caFile: /etc/writ/config/vault-ca.pem
+  {{- if .Values.trust.caPKI }}
+  tokenFile: /var/run/secrets/writ-vault/token
+  {{- end }}
 {{- end }}
 {{- with .Values.svidLife }}
 svidLife: {{ . | quote }}
