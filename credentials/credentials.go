@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/oauth2"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 
 	"github.com/writ-dev/writ/api/trust"
 )
@@ -39,23 +41,29 @@ type Issuer interface {
 // Lease is a credential and how to end it.
 type Lease struct {
 	ID      string // for the receipt; no secret
-	Issuer  string // "tokenrequest" or "vault"
+	Issuer  string // "tokenrequest", "vault" or "oidc"
 	Expires time.Time
-	// token is a function, so that nothing that prints the fields of a lease prints the secret.
-	token  func() string
-	revoke func(context.Context) error
+	// present has a client show the credential. It is a function, so that nothing that prints the fields of a lease prints the secret.
+	present func(*rest.Config)
+	revoke  func(context.Context) error
 }
 
 // NewLease makes a lease, for issuers. revoke may be called more than once.
 func NewLease(issuer, id, token string, expires time.Time, revoke func(context.Context) error) *Lease {
-	return &Lease{ID: id, Issuer: issuer, Expires: expires, token: func() string { return token }, revoke: revoke}
+	return &Lease{ID: id, Issuer: issuer, Expires: expires, present: func(c *rest.Config) { c.BearerToken = token }, revoke: revoke}
+}
+
+// NewRenewedLease is NewLease for a credential whose tokens live shorter than it does: source gives one after the other.
+func NewRenewedLease(issuer, id string, source oauth2.TokenSource, expires time.Time, revoke func(context.Context) error) *Lease {
+	wrap := transport.ResettableTokenSourceWrapTransport(transport.NewCachedTokenSource(source))
+	return &Lease{ID: id, Issuer: issuer, Expires: expires, present: func(c *rest.Config) { c.Wrap(wrap) }, revoke: revoke}
 }
 
 // RESTConfig is how to use the lease: base says where the API server is and how it proves itself; whatever identity base
 // has is dropped.
 func (l *Lease) RESTConfig(base *rest.Config) *rest.Config {
 	config := rest.AnonymousClientConfig(base)
-	config.BearerToken = l.token()
+	l.present(config)
 	return config
 }
 

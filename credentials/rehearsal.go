@@ -24,7 +24,7 @@ type RehearsalLease struct{ lease Lease }
 
 // NewRehearsalLease makes a lease, for whoever issues.
 func NewRehearsalLease(issuer, id, token string, expires time.Time) *RehearsalLease {
-	return &RehearsalLease{Lease{ID: id, Issuer: issuer, Expires: expires, token: func() string { return token }}}
+	return &RehearsalLease{*NewLease(issuer, id, token, expires, nil)}
 }
 
 // RESTConfig is how to use the lease: base says where the API server is and how it proves itself.

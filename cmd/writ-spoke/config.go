@@ -23,7 +23,7 @@ type config struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// LocalPolicy is what this cluster allows, whatever the hub says. Without it nothing is allowed.
 	LocalPolicy string `json:"localPolicy"`
-	// Credentials says who issues the credential of an action: tokenrequest or vault.
+	// Credentials says who issues the credential of an action: tokenrequest, vault, or oidc (Vault vouches for it).
 	Credentials string      `json:"credentials"`
 	Vault       vaultConfig `json:"vault,omitempty"`
 	// Rehearsal says where rehearsals are done: sandbox (Jobs in the namespace writ-sandbox), inProcess (this spoke itself), or auto
@@ -42,6 +42,13 @@ type vaultConfig struct {
 	Login string `json:"login,omitempty"`
 }
 
+// Who issues.
+const (
+	byCluster = "tokenrequest"
+	byVault   = "vault"
+	byOIDC    = "oidc"
+)
+
 // What a spoke shows Vault.
 const (
 	loginBundle      = "bundle"
@@ -59,7 +66,7 @@ const (
 const secondFactor = "/var/run/secrets/writ.dev/enrol/token"
 
 func readConfig(path string) (config, error) {
-	c := config{StateDir: "/var/lib/writ-spoke", Credentials: "tokenrequest", Rehearsal: rehearseAuto, AccountToken: secondFactor}
+	c := config{StateDir: "/var/lib/writ-spoke", Credentials: byCluster, Rehearsal: rehearseAuto, AccountToken: secondFactor}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("reading the configuration: %w", err)
@@ -68,12 +75,14 @@ func readConfig(path string) (config, error) {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	switch {
-	case c.Credentials != "tokenrequest" && c.Credentials != "vault":
-		return c, fmt.Errorf("%s: credentials %q is neither tokenrequest nor vault", path, c.Credentials)
-	case c.Credentials == "vault" && c.Vault.Address == "":
+	case c.Credentials != byCluster && c.Credentials != byVault && c.Credentials != byOIDC:
+		return c, fmt.Errorf("%s: credentials %q is none of tokenrequest, vault, oidc", path, c.Credentials)
+	case c.Credentials != byCluster && c.Vault.Address == "":
 		return c, fmt.Errorf("%s: vault.address is not set", path)
 	case c.Vault.Login != "" && c.Vault.Login != loginBundle && c.Vault.Login != loginCertificate:
 		return c, fmt.Errorf("%s: vault.login %q is neither bundle nor certificate", path, c.Vault.Login)
+	case c.Credentials == byOIDC && c.Vault.Login == loginCertificate:
+		return c, fmt.Errorf("%s: vault.login certificate: Vault vouches (credentials: oidc) for what it has judged alone", path)
 	case c.Rehearsal != rehearseAuto && c.Rehearsal != rehearseInProcess && c.Rehearsal != rehearseSandbox:
 		return c, fmt.Errorf("%s: rehearsal %q is none of auto, inProcess, sandbox", path, c.Rehearsal)
 	case c.Rehearsal == rehearseSandbox && c.RehearsalPod.Image == "":

@@ -35,6 +35,22 @@ func TestTheSpokeReadsWhatItsChartWrites(t *testing.T) {
 	want.Credentials, want.Vault = "vault", vaultConfig{Address: "https://vault.example.org:8200", CAFile: "/etc/writ/config/vault-ca.pem"}
 	require.Equal(t, want, read(t, maps["writ-spoke-config"]["spoke.yaml"]))
 	require.Equal(t, ca, maps["writ-spoke-config"]["vault-ca.pem"])
+	maps = written(t, append(least, "credentials=oidc", "vault.address=https://vault.example.org:8200", "vault.ca="+ca)...)
+	want.Credentials = "oidc"
+	require.Equal(t, want, read(t, maps["writ-spoke-config"]["spoke.yaml"]))
+}
+
+func TestIssuersThatCannotBeAreRefused(t *testing.T) {
+	for content, says := range map[string]string{
+		"credentials: static": `credentials "static" is none of tokenrequest, vault, oidc`,
+		"credentials: oidc":   "vault.address is not set",
+		"credentials: oidc\nvault: {address: \"https://vault:8200\", login: certificate}": "Vault vouches (credentials: oidc) for what it has judged alone",
+	} {
+		path := filepath.Join(t.TempDir(), "spoke.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		_, err := readConfig(path)
+		require.ErrorContains(t, err, says)
+	}
 }
 
 // written are the ConfigMaps that the chart renders, by name.

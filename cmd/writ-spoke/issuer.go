@@ -23,11 +23,16 @@ import (
 
 // issuerOf makes the issuer that the configuration names.
 func issuerOf(c config, kube *rest.Config, enrolment *enrol.Enrolment) (credentials.Issuer, error) {
-	if c.Credentials == "vault" {
-		return vault.New(vault.Options{Address: c.Vault.Address, CAFile: c.Vault.CAFile, Cluster: enrolment.Cluster,
-			Certificate: enrolment.Source.ClientCertificate, Stock: c.Vault.Login == loginCertificate})
+	options := vault.Options{Address: c.Vault.Address, CAFile: c.Vault.CAFile, Cluster: enrolment.Cluster,
+		Certificate: enrolment.Source.ClientCertificate, Stock: c.Vault.Login == loginCertificate}
+	if c.Credentials == byVault {
+		return vault.New(options)
 	}
-	return tokenrequest.New(kube)
+	own, err := tokenrequest.New(kube)
+	if err != nil || c.Credentials == byCluster {
+		return own, err
+	}
+	return vault.NewOIDC(options, own)
 }
 
 // sweeper can tell what it made and did not end.

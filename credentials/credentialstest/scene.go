@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/api/trust/trusttest"
@@ -47,10 +48,17 @@ type Scene struct {
 // New makes a scene of its own in the cluster that the tests share.
 func New(t testing.TB, vault bool) *Scene {
 	t.Helper()
-	s := &Scene{Cluster: worldtest.Cluster(t, cluster.Options{}), Fixture: trusttest.New(t)}
+	return NewIn(t, worldtest.Cluster(t, cluster.Options{}), spoke.Options{Vault: vault})
+}
+
+// NewIn makes a scene of its own in a cluster, where the options allow actions in one of its namespaces.
+func NewIn(t testing.TB, in *cluster.Cluster, o spoke.Options) *Scene {
+	t.Helper()
+	s := &Scene{Cluster: in, Fixture: trusttest.New(t)}
 	s.Admin = worldtest.Client(t, s.Cluster)
 	s.Allowed, s.Other = worldtest.Namespace(t, s.Cluster), worldtest.Namespace(t, s.Cluster)
-	manifests, err := spoke.Manifests(spoke.Options{Namespaces: []string{s.Allowed}, Vault: vault})
+	o.Namespaces = []string{s.Allowed}
+	manifests, err := spoke.Manifests(o)
 	require.NoError(t, err)
 	require.NoError(t, apply.YAML(t.Context(), s.Cluster.RESTConfig(), manifests))
 	s.populateAll(t)
@@ -100,6 +108,12 @@ func (s *Scene) populate(t testing.TB, namespace, name string) {
 // Verified is a verified bundle for the Deployment Checkout in a namespace, of a request of its own.
 func (s *Scene) Verified(t testing.TB, action, namespace, parameters string) trust.Verified {
 	t.Helper()
+	return s.Fixture.Verified(s.Order(t, action, namespace, parameters))
+}
+
+// Order is what Verified's bundle orders.
+func (s *Scene) Order(t testing.TB, action, namespace, parameters string) bundle.Order {
+	t.Helper()
 	live, err := s.Admin.AppsV1().Deployments(namespace).Get(t.Context(), Checkout, metav1.GetOptions{})
 	require.NoError(t, err)
 	target := catalogue.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: Checkout, UID: string(live.UID)}
@@ -108,7 +122,7 @@ func (s *Scene) Verified(t testing.TB, action, namespace, parameters string) tru
 	// Tests share one Vault, which takes each ID once: the namespace has a random end.
 	order.RequestID = fmt.Sprintf("%s-%d-%s", action, s.Fixture.Sequence+1, s.Allowed[len(s.Allowed)-5:])
 	order.ID = "order-" + order.RequestID
-	return s.Fixture.Verified(order)
+	return order
 }
 
 // Lease is one that the API server issued for an action on Checkout in the allowed namespace, once its rights are in force.

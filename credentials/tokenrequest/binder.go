@@ -53,9 +53,10 @@ type account struct {
 	Automount         bool `json:"automountServiceAccountToken"`
 }
 
-// make creates the account of an action and its binding, and asks for a token as soon as there is the account; all of it is done when it
-// returns. What is there already is of the same bundle, and stays.
-func (i *Issuer) make(ctx context.Context, who identity, order bundle.Order, life time.Duration) (t *given, err error) {
+// make creates the account of an action and its binding, and does what is next with the account as soon as there is one; all of it is done
+// when it returns. What is there already is of the same bundle, and stays. Where it fails nothing is left, as far as the API server lets it
+// be removed.
+func (i *Issuer) make(ctx context.Context, who identity, order bundle.Order, next func() error) error {
 	meta := metav1.ObjectMeta{Name: who.account, Annotations: map[string]string{
 		orderAnnotation: order.ID, requestAnnotation: order.RequestID, namespaceAnnotation: who.namespace}}
 	kind := "Role"
@@ -67,15 +68,20 @@ func (i *Issuer) make(ctx context.Context, who identity, order bundle.Order, lif
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: Namespace, Name: who.account}}}
 	var both errgroup.Group // each to its end: what is cut off could come about after it was removed
 	both.Go(func() error { return i.create(ctx, who.binding(), binding) })
-	both.Go(func() (err error) {
-		err = i.create(ctx, accounts(), account{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: meta})
+	both.Go(func() error {
+		err := i.create(ctx, accounts(), account{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: meta})
 		if err == nil {
-			t, err = token(ctx, i.binder, Namespace, who.account, life)
+			err = next()
 		}
 		return err
 	})
-	err = both.Wait()
-	return t, err
+	err := both.Wait()
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		err = errors.Join(err, i.remove(ctx, who))
+	}
+	return err
 }
 
 func (i *Issuer) create(ctx context.Context, path []string, object any) error {

@@ -43,6 +43,12 @@ func identityOf(d *bundle.Decoded) (identity, error) {
 	return who, nil
 }
 
+// AccountOf is the account of a bundle's action.
+func AccountOf(d *bundle.Decoded) (string, error) {
+	who, err := identityOf(d)
+	return who.account, err
+}
+
 // id is the lease's: "shop/3f0c….scale.deployments.checkout".
 func (i identity) id() string { return i.namespace + "/" + i.account }
 

@@ -113,20 +113,27 @@ type tokenRequest struct {
 	} `json:"status"`
 }
 
+// Bind makes the identity of a bundle's action without a token, for who has Vault vouch for it. Where it fails nothing is left of it,
+// as far as the API server lets it be removed.
+func (i *Issuer) Bind(ctx context.Context, v trust.Verified) error {
+	who, err := identityOf(v.Decoded())
+	if err != nil {
+		return err
+	}
+	return i.make(ctx, who, v.Order(), func() error { return nil })
+}
+
 // Issue implements credentials.Issuer. Where it fails nothing is left of the identity, as far as the API server lets it be removed.
-func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration) (lease *credentials.Lease, err error) {
+func (i *Issuer) Issue(ctx context.Context, v trust.Verified, life time.Duration) (*credentials.Lease, error) {
 	who, err := identityOf(v.Decoded())
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-			defer cancel()
-			err = errors.Join(err, i.remove(ctx, who))
-		}
-	}()
-	t, err := i.make(ctx, who, v.Order(), life)
+	var t *given
+	err = i.make(ctx, who, v.Order(), func() (err error) {
+		t, err = token(ctx, i.binder, Namespace, who.account, life)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -19,5 +19,17 @@ func GrantPolicy(cluster, bundleID string) string { return grantPrefix(cluster) 
 
 func grantPrefix(cluster string) string { return "writ-grant-" + cluster + "." }
 
+// OIDCEngine is Vault's own issuer of identity tokens; OIDCKey signs those of a cluster's actions.
+const OIDCEngine = "identity/oidc"
+
+// OIDCKey is the name of a cluster's key.
+func OIDCKey(cluster string) string { return "writ-" + cluster }
+
+// OIDCRole is the issuer's role of one bundle: its issuer is one for all clusters, so that the name holds the cluster's.
+func OIDCRole(cluster, bundleID string) string { return GrantPolicy(cluster, bundleID) }
+
+// Claim holds, in an identity token, the account that an action is in its cluster.
+const Claim = "writ_account"
+
 // HandsPolicy is what the auth method itself may do for a cluster.
 func HandsPolicy(cluster string) string { return "writ-hands-" + cluster }

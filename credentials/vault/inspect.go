@@ -26,6 +26,8 @@ type ClusterState struct {
 	TokenEnds time.Time
 	Host      string // of the API server, as the engine knows it
 	Pinned    bool   // the auth method knows the cluster
+	Vouched   bool   // Vault vouches for its actions, instead of issuing in it: it has a key for that
+	Audience  string // of what it vouches by; empty where the engine issues
 	Hands     bool   // the auth method's own policy is as Setup makes it
 	Stock     bool   // the spoke may log in by its certificate alone
 }
@@ -53,6 +55,7 @@ func Inspect(ctx context.Context, root *api.Client, clusters []string) (State, e
 		s.belief(data)
 	}
 	for _, name := range clusters {
+		var hands any
 		c := ClusterState{}
 		if mount := p.mounts[Mount(name)+"/"]; mount != nil {
 			_, end, _ := strings.Cut(mount.Description, untilEnd)
@@ -61,8 +64,9 @@ func Inspect(ctx context.Context, root *api.Client, clusters []string) (State, e
 		}
 		for path, see := range map[string]func(map[string]any){
 			Mount(name) + "/config":                 func(data map[string]any) { c.Host, _ = data["kubernetes_host"].(string) },
-			AuthPath + "clusters/" + name:           func(data map[string]any) { c.Pinned = data != nil },
-			"sys/policies/acl/" + HandsPolicy(name): func(data map[string]any) { c.Hands = data["policy"] == handsPolicy(name) },
+			AuthPath + "clusters/" + name:           func(data map[string]any) { c.Pinned = data != nil; c.Audience, _ = data["audience"].(string) },
+			OIDCEngine + "/key/" + OIDCKey(name):    func(data map[string]any) { c.Vouched = data != nil },
+			"sys/policies/acl/" + HandsPolicy(name): func(data map[string]any) { hands = data["policy"] },
 			"auth/cert/certs/" + loginName(name):    func(data map[string]any) { c.Stock = data != nil },
 		} {
 			data, err := read(path)
@@ -70,6 +74,10 @@ func Inspect(ctx context.Context, root *api.Client, clusters []string) (State, e
 				return s, err
 			}
 			see(data)
+		}
+		c.Hands = hands == handsPolicy(name)
+		if c.Audience != "" {
+			c.Hands = hands == oidcHandsPolicy(name, c.Audience)
 		}
 		s.Clusters[name] = c
 	}

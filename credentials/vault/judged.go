@@ -70,15 +70,9 @@ func (j *judged) door() (*api.Client, error) {
 // Issue implements credentials.Issuer. A bundle that has logged in and got no credential yet keeps its token for the next try.
 func (j *judged) Issue(ctx context.Context, v trust.Verified, life time.Duration) (*credentials.Lease, error) {
 	end := time.Now().Add(life)
-	name, err := roleName(v.Decoded().Bundle)
+	s, name, err := j.enter(ctx, v, life)
 	if err != nil {
 		return nil, err
-	}
-	s := j.standing(name)
-	if err := s.login(ctx, j, v, life); errors.Is(err, credentials.ErrRefused) {
-		return nil, err
-	} else if err != nil {
-		return nil, fmt.Errorf("%w: %w", credentials.ErrNotIssued, err)
 	}
 	namespace := v.Order().Target.Namespace
 	secret, err := s.client.Logical().WriteWithContext(ctx, Mount(j.cluster)+"/creds/"+name, map[string]any{"kubernetes_namespace": namespace, "ttl": seconds(least)})
@@ -95,6 +89,21 @@ func (j *judged) Issue(ctx context.Context, v trust.Verified, life time.Duration
 		return nil, errors.Join(no, lease.Revoke(ctx))
 	}
 	return lease, nil
+}
+
+// enter shows Vault a bundle, where that was not done before, and returns what it got and the name of its role.
+func (j *judged) enter(ctx context.Context, v trust.Verified, life time.Duration) (*standing, string, error) {
+	name, err := roleName(v.Decoded().Bundle)
+	if err != nil {
+		return nil, "", err
+	}
+	s := j.standing(name)
+	if err := s.login(ctx, j, v, life); errors.Is(err, credentials.ErrRefused) {
+		return nil, "", err
+	} else if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", credentials.ErrNotIssued, err)
+	}
+	return s, name, nil
 }
 
 // standing is that of a bundle, and forgets those whose tokens have ended.
@@ -176,8 +185,13 @@ func (s *standing) lease(secret *api.Secret) *credentials.Lease {
 		if err != nil {
 			return explain("revoking a lease", err)
 		}
-		err = s.client.Auth().Token().RevokeSelfWithContext(ctx, "")
-		s.ended = err == nil || denied(err)
-		return explain("ending the token of a lease", unless(err, denied))
+		return s.leave(ctx)
 	})
+}
+
+// leave ends the token. Its lock is held.
+func (s *standing) leave(ctx context.Context) error {
+	err := s.client.Auth().Token().RevokeSelfWithContext(ctx, "")
+	s.ended = err == nil || denied(err)
+	return explain("ending the token of a lease", unless(err, denied))
 }

@@ -36,6 +36,7 @@ type scene struct {
 	token string // of Vault's account in the cluster
 	stock bool
 	begun bool
+	oidc  bool
 	host  string // of the cluster's API server, as Vault reaches it
 	stood []any  // roles of east's engine that others left
 }
@@ -69,7 +70,7 @@ func (s *scene) options(cluster string) vault.SetupOptions {
 		panic(err)
 	}
 	return vault.SetupOptions{Cluster: cluster, TrustDomain: domain.Name(), Authorities: s.ca.Authorities().PEM(),
-		KubernetesHost: s.host, KubernetesCA: s.Cluster.CAPEM(), ServiceAccountToken: s.token, Stock: s.stock,
+		KubernetesHost: s.host, KubernetesCA: s.Cluster.CAPEM(), ServiceAccountToken: s.token, Stock: s.stock, OIDC: s.oidc,
 		TrustRoots: [][]byte{s.Fixture.Root.Bytes()}, ClusterUID: s.Fixture.Audience.ClusterUID, Address: s.vault.Address(), CA: authority}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"strings"
@@ -42,6 +43,8 @@ type SetupOptions struct {
 	// LoweredTo is the tier to which the cluster's own policy may lower what content demands: low, medium, or empty for not at all.
 	LoweredTo string
 
+	// OIDC is for a cluster whose API server Vault cannot reach: Vault vouches for its actions by identity tokens.
+	OIDC bool
 	// Stock is for a Vault without Writ's auth method; BoundCIDRs are then where alone a spoke's token may be used from, empty for
 	// anywhere.
 	Stock      bool
@@ -84,19 +87,30 @@ func Plan(ctx context.Context, root *api.Client, o SetupOptions) ([]Step, error)
 	if err := p.look(ctx); err != nil {
 		return nil, fmt.Errorf("vault setup of %s: %w", o.Cluster, explain("looking at what is mounted", err))
 	}
+	switch {
+	case o.OIDC:
+		p.judged(o, map[string]any{"audience": id}, oidcHandsPolicy(o.Cluster, id))
+		p.oidc(o, id)
+	case o.Stock:
+		p.mount(o)
+		p.stock(o, id)
+	default:
+		p.mount(o)
+		p.judged(o, map[string]any{"mount": Mount(o.Cluster)}, handsPolicy(o.Cluster))
+	}
+	return p.steps, nil
+}
+
+// mount gives the cluster its own engine, which Vault issues by, and takes away what Vault vouched by.
+func (p *planner) mount(o SetupOptions) {
 	mount := Mount(o.Cluster)
 	if p.mounts[mount+"/"] == nil {
 		p.add("mount the Kubernetes engine at "+mount+"/", func(ctx context.Context) error {
-			return unless(root.Sys().MountWithContext(ctx, mount, &api.MountInput{Type: "kubernetes"}), taken)
+			return unless(p.root.Sys().MountWithContext(ctx, mount, &api.MountInput{Type: "kubernetes"}), taken)
 		})
 	}
 	p.point(o)
-	if o.Stock {
-		p.stock(o, id)
-	} else {
-		p.judged(o)
-	}
-	return p.steps, nil
+	p.add("take away the key "+OIDCKey(o.Cluster)+" of identity tokens, if any", func(ctx context.Context) error { return vouchNoMore(ctx, p.root, o.Cluster) })
 }
 
 // described is the description of a cluster's mount. The engine does not tell anybody the token, nor its end.
@@ -157,10 +171,11 @@ func (p *planner) enable(path, kind string) {
 }
 
 // judged has Vault judge each bundle itself. The login of a spoke by its certificate alone is taken away: it would be a way around.
-func (p *planner) judged(o SetupOptions) {
+// issues is what the auth method is to know of how the cluster's credentials are issued, and hands what it may do for that.
+func (p *planner) judged(o SetupOptions, issues map[string]any, hands string) {
 	p.enable(AuthMount, AuthPlugin)
 	p.write("let the auth method make roles and grants of "+o.Cluster+": the policy "+HandsPolicy(o.Cluster), "sys/policies/acl/"+HandsPolicy(o.Cluster),
-		map[string]any{"policy": handsPolicy(o.Cluster)})
+		map[string]any{"policy": hands})
 	var roots []string
 	for _, raw := range o.TrustRoots {
 		roots = append(roots, string(raw))
@@ -168,8 +183,9 @@ func (p *planner) judged(o SetupOptions) {
 	p.write("tell the auth method whom to believe: the trust root, the authorities of "+o.TrustDomain+", and Vault at "+o.Address, AuthPath+"config",
 		map[string]any{"trust_root": roots, "trust_domain": o.TrustDomain, "authorities": string(o.Authorities),
 			"vault_address": o.Address, "vault_ca": string(o.CA), "vault_server_name": o.ServerName})
-	p.write("pin the cluster "+o.Cluster+" to its UID "+o.ClusterUID, AuthPath+"clusters/"+o.Cluster,
-		map[string]any{"cluster_uid": o.ClusterUID, "mount": Mount(o.Cluster), "lowered_to": o.LoweredTo})
+	pin := map[string]any{"cluster_uid": o.ClusterUID, "lowered_to": o.LoweredTo}
+	maps.Copy(pin, issues)
+	p.write("pin the cluster "+o.Cluster+" to its UID "+o.ClusterUID, AuthPath+"clusters/"+o.Cluster, pin)
 	p.remove("take away the policy "+loginName(o.Cluster)+" of a login by certificate, if any", "sys/policies/acl/"+loginName(o.Cluster))
 	if p.auths["cert/"] != nil {
 		p.remove("take away the login cert/"+loginName(o.Cluster)+", if any", "auth/cert/certs/"+loginName(o.Cluster))
@@ -246,6 +262,24 @@ path "sys/policies/acl/%[3]s*" {
 `, Mount(cluster), roleParameters, grantPrefix(cluster))
 }
 
+// oidcHandsPolicy lets the auth method make the role and the grant of a bundle, for this cluster's audience alone, and remove both. It
+// vouches for nothing.
+func oidcHandsPolicy(cluster, audience string) string {
+	return fmt.Sprintf(`path "%[1]s/role/%[2]s*" {
+  capabilities = ["create", "update", "delete"]
+  allowed_parameters = {
+    "key"       = [%[3]q]
+    "client_id" = [%[4]q]
+    "ttl"       = [%[5]q]
+    "template"  = []
+  }
+}
+path "sys/policies/acl/%[2]s*" {
+  capabilities = ["create", "update", "delete"]
+}
+`, OIDCEngine, grantPrefix(cluster), OIDCKey(cluster), audience, IdentityLife)
+}
+
 // unless drops an error that is none.
 func unless(err error, none func(error) bool) error {
 	if err != nil && none(err) {
@@ -279,6 +313,9 @@ func Remove(ctx context.Context, root *api.Client, cluster string) error {
 		if _, err := root.Logical().DeleteWithContext(ctx, path); err != nil && !absent(err) {
 			return fmt.Errorf("vault remove of %s: %w", cluster, explain("deleting "+path, err))
 		}
+	}
+	if err := vouchNoMore(ctx, root, cluster); err != nil {
+		return fmt.Errorf("vault remove of %s: %w", cluster, explain("taking away the key of identity tokens", err))
 	}
 	return nil
 }

@@ -194,9 +194,22 @@ func TestSetupTakesTheOtherWayAway(t *testing.T) {
 	require.NotContains(t, judged["policies"], "writ-plan")
 	s.setup(t, "plan")
 	require.Equal(t, judged, s.state(t), "again changes nothing")
-	s.stock = true
+	s.oidc = true
+	s.setup(t, "plan")
+	vouched := vault.ClusterState{Pinned: true, Hands: true, Vouched: true, Audience: "spiffe://" + domain.Name() + "/cluster/plan"}
+	require.Equal(t, vouched, inspect(), "and the mount is gone, with all that it issued")
+	s.setup(t, "plan")
+	require.Equal(t, vouched, inspect())
+	s.oidc, s.stock = false, true
 	s.setup(t, "plan")
 	require.Equal(t, vault.ClusterState{Mounted: true, Host: host, Stock: true}, inspect())
+	s.oidc, s.stock = true, false
+	s.setup(t, "plan")
+	require.Equal(t, vouched, inspect(), "nor may the spoke log in by its certificate any more")
+	require.NoError(t, vault.Remove(t.Context(), s.root, "plan"))
+	require.Equal(t, vault.ClusterState{}, inspect())
+	s.oidc, s.stock = false, true
+	s.setup(t, "plan")
 	o := s.options("plan")
 	o.TokenEnds = time.Date(2027, 2, 24, 9, 0, 0, 0, time.UTC)
 	require.NoError(t, vault.Setup(t.Context(), s.root, o))

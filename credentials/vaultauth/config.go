@@ -37,8 +37,10 @@ type config struct {
 
 // clusterConfig is what this Vault knows of a cluster.
 type clusterConfig struct {
-	UID   string `json:"cluster_uid"` // of its namespace kube-system
-	Mount string `json:"mount"`       // of its Kubernetes engine
+	UID   string `json:"cluster_uid"`     // of its namespace kube-system
+	Mount string `json:"mount,omitempty"` // of its Kubernetes engine; empty where Vault vouches for its actions instead
+	// Audience is what identity tokens of its actions are for.
+	Audience string `json:"audience,omitempty"`
 	// LoweredTo is the tier to which whoever runs Vault agrees that a cluster's own policy lowers what content demands.
 	LoweredTo catalogue.Tier `json:"lowered_to,omitempty"`
 }
@@ -217,6 +219,7 @@ func (b *backend) pathCluster() *framework.Path {
 			"name":        {Type: framework.TypeString, Description: "The cluster's name."},
 			"cluster_uid": {Type: framework.TypeString, Description: "The UID of the cluster's namespace kube-system."},
 			"mount":       {Type: framework.TypeString, Description: "Where the cluster's Kubernetes engine is mounted."},
+			"audience":    {Type: framework.TypeString, Description: "Instead of a mount: what the identity tokens of its actions are for."},
 			"lowered_to":  {Type: framework.TypeString, Description: "The tier to which the cluster's own policy may lower what content demands: low or medium."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
@@ -232,7 +235,8 @@ func (b *backend) pathCluster() *framework.Path {
 
 func (b *backend) writeCluster(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
-	c := clusterConfig{UID: d.Get("cluster_uid").(string), Mount: strings.Trim(d.Get("mount").(string), "/"), LoweredTo: catalogue.Tier(d.Get("lowered_to").(string))}
+	c := clusterConfig{UID: d.Get("cluster_uid").(string), Mount: strings.Trim(d.Get("mount").(string), "/"), Audience: d.Get("audience").(string),
+		LoweredTo: catalogue.Tier(d.Get("lowered_to").(string))}
 	if err := c.check(name); err != nil {
 		return logical.ErrorResponse("%v", err), nil
 	}
@@ -245,7 +249,9 @@ func (c clusterConfig) check(name string) error {
 		return fmt.Errorf("cluster name %q is not a DNS label", name)
 	case c.UID == "":
 		return errors.New("cluster_uid is needed: the UID of the cluster's namespace kube-system")
-	case !mountable.MatchString(c.Mount):
+	case c.Mount != "" && c.Audience != "":
+		return errors.New("mount and audience: Vault issues in the cluster, or vouches for its actions, not both")
+	case c.Audience == "" && !mountable.MatchString(c.Mount):
 		return fmt.Errorf("mount %q is no path of an engine", c.Mount)
 	case c.LoweredTo != "" && c.LoweredTo != catalogue.Low && c.LoweredTo != catalogue.Medium:
 		return fmt.Errorf("lowered_to: %q is neither low nor medium", c.LoweredTo)
@@ -259,7 +265,7 @@ func (b *backend) readCluster(ctx context.Context, req *logical.Request, d *fram
 	if err != nil || !found {
 		return nil, err
 	}
-	return &logical.Response{Data: map[string]any{"cluster_uid": c.UID, "mount": c.Mount, "lowered_to": string(c.LoweredTo)}}, nil
+	return &logical.Response{Data: map[string]any{"cluster_uid": c.UID, "mount": c.Mount, "audience": c.Audience, "lowered_to": string(c.LoweredTo)}}, nil
 }
 
 func put(ctx context.Context, s logical.Storage, key string, value any) error {

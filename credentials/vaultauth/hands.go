@@ -71,16 +71,16 @@ func newClient(c config) (*api.Client, error) {
 	return client, nil
 }
 
-// prepare makes the engine's role of exactly the order's rules, and the policy of the grant.
+// prepare makes the engine's role, and the policy of the grant.
 func (h *hands) prepare(ctx context.Context, s logical.Storage, c config, g grant) error {
-	definition, err := vault.RoleOf(g.verified.Order(), credentialLife)
+	path, definition, err := g.definition()
 	if err != nil {
 		return err
 	}
 	return h.work(ctx, s, c, g.cluster, func(ctx context.Context, client *api.Client) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error {
-			_, err := client.Logical().WriteWithContext(ctx, g.mount+"/roles/"+g.role, definition)
+			_, err := client.Logical().WriteWithContext(ctx, path, definition)
 			return err
 		})
 		both.Go(func() error { return client.Sys().PutPolicyWithContext(ctx, g.policy, g.rules()) })
@@ -91,7 +91,7 @@ func (h *hands) prepare(ctx context.Context, s logical.Storage, c config, g gran
 // clear takes back what prepare made. Clearing it again is no error.
 func (h *hands) clear(ctx context.Context, s logical.Storage, c config, r record) error {
 	return h.work(ctx, s, c, r.Cluster, func(ctx context.Context, client *api.Client) error {
-		_, err := client.Logical().DeleteWithContext(ctx, r.Mount+"/roles/"+r.Role)
+		_, err := client.Logical().DeleteWithContext(ctx, rolePath(r.Mount, r.Role))
 		return errors.Join(err, client.Sys().DeletePolicyWithContext(ctx, r.Policy))
 	})
 }

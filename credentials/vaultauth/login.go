@@ -190,7 +190,7 @@ func (g grant) auth() *logical.Auth {
 		Policies: []string{g.policy}, NoDefaultPolicy: true, DisplayName: "writ-" + g.cluster,
 		Alias: &logical.Alias{Name: g.cluster}, // says nothing of the grant: an alias outlives it, and is shared
 		Metadata: map[string]string{"cluster": g.cluster, "bundle": g.verified.Decoded().Bundle.ID, "order": order.ID, "request": order.RequestID,
-			"action": order.Action, "path": g.mount + "/creds/" + g.role, "namespace": g.namespace, "ttl": credentialLife},
+			"action": order.Action, "path": g.path(), "namespace": g.namespace},
 		LeaseOptions:   logical.LeaseOptions{TTL: g.life, MaxTTL: g.life},
 		ExplicitMaxTTL: g.life,
 		TokenType:      logical.TokenTypeService,

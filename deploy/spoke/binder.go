@@ -67,12 +67,18 @@ func binderBase() []runtime.Object {
 	return slices.Concat([]runtime.Object{account(SystemNamespace, tokenrequest.Binder)},
 		namespaced(tokenrequest.Namespace, tokenrequest.Binder, subject(tokenrequest.Binder), []rbacv1.PolicyRule{
 			{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"create", "delete", "list"}},
-			{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}},
 		}),
 		namespaced(SystemNamespace, SpokeAccount, subject(SpokeAccount), []rbacv1.PolicyRule{
 			{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{tokenrequest.Binder}, Verbs: []string{"create"}},
 		}),
 		policyAndBinding(binderFence, `request.userInfo.username == "system:serviceaccount:`+SystemNamespace+`:`+tokenrequest.Binder+`"`, binderSpec(), nil))
+}
+
+// binderTokens lets the binder ask for the tokens of the accounts that it makes: where the cluster's own API server issues, and nowhere else.
+func binderTokens() []runtime.Object {
+	return namespaced(tokenrequest.Namespace, tokenrequest.Binder+"-tokens", subject(tokenrequest.Binder), []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}},
+	})
 }
 
 // binderSpec holds the binder to identities of actions, which bear names that say what they are for: it may bind such an account to

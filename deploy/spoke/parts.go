@@ -43,8 +43,10 @@ type ActionPart struct {
 // BinderPart is for clusters whose own API server issues.
 type BinderPart struct {
 	Account string `json:"account"`
-	// Objects are there once. What the binder may bind depends on what is allowed.
+	// Objects are there once. What the binder may bind depends on what is allowed. Tokens are there too where nobody else vouches for
+	// the identities of actions.
 	Objects []runtime.Object `json:"objects"`
+	Tokens  []runtime.Object `json:"tokens"`
 }
 
 // VaultPart is for clusters in which Vault issues.
@@ -57,7 +59,7 @@ type VaultPart struct {
 
 // AllParts returns the parts.
 func AllParts() Parts {
-	p := Parts{Base: base(), Actions: map[string]ActionPart{}, Binder: BinderPart{Account: tokenrequest.Binder, Objects: binderBase()},
+	p := Parts{Base: base(), Actions: map[string]ActionPart{}, Binder: BinderPart{Account: tokenrequest.Binder, Objects: binderBase(), Tokens: binderTokens()},
 		Vault:     VaultPart{Account: VaultAccount, Objects: vaultBase(), Issuing: issuing()},
 		Templates: TemplatePart{Kinds: template.Known(), Never: template.Never()}}
 	for _, name := range catalogue.ClusterNames() {

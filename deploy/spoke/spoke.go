@@ -46,6 +46,8 @@ type Options struct {
 	MaxReplicas, MaxStep int
 	// Vault has Vault issue credentials, instead of the cluster's own API server.
 	Vault bool
+	// OIDC has Vault vouch for the identities of actions: nobody in the cluster may ask for a token of them.
+	OIDC bool
 }
 
 // Manifests renders everything as multi-document YAML.
@@ -57,10 +59,13 @@ func Manifests(o Options) ([]byte, error) {
 		return nil, err
 	}
 	objects := slices.Concat(base(), []runtime.Object{limits(o)}, readRights(o), rehearsalRights(o))
-	if o.Vault {
+	switch {
+	case o.Vault:
 		objects = append(objects, vaultRights(o)...)
-	} else {
+	case o.OIDC:
 		objects = append(objects, actionRights(o)...)
+	default:
+		objects = append(append(objects, actionRights(o)...), binderTokens()...)
 	}
 	var out []byte
 	for _, object := range objects {

@@ -133,5 +133,11 @@ func TestManifests(t *testing.T) {
 		"ServiceAccount/writ-system/writ-binder", "Role/writ-actions/writ-binder", "RoleBinding/writ-actions/writ-binder",
 		"Role/writ-system/writ-spoke", "RoleBinding/writ-system/writ-spoke",
 		"ValidatingAdmissionPolicy//writ-binder", "ValidatingAdmissionPolicyBinding//writ-binder",
-		"Role/shop/writ-binder", "RoleBinding/shop/writ-binder", "Role/pay/writ-binder", "RoleBinding/pay/writ-binder"}, names)
+		"Role/shop/writ-binder", "RoleBinding/shop/writ-binder", "Role/pay/writ-binder", "RoleBinding/pay/writ-binder",
+		"Role/writ-actions/writ-binder-tokens", "RoleBinding/writ-actions/writ-binder-tokens"}, names)
+	vouched, err := spoke.Manifests(spoke.Options{Namespaces: []string{"shop", "pay"}, Actions: []string{"scale"}, OIDC: true})
+	require.NoError(t, err)
+	rest, same := strings.CutPrefix(string(only), string(vouched))
+	require.True(t, same)
+	require.Contains(t, rest, "serviceaccounts/token", "where Vault vouches, all but the right to ask for tokens of actions")
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Bare bool
 	// Vault has Vault issue the credentials; else the spokes' own API servers do.
 	Vault bool
+	// OIDC, with Vault, has it vouch for actions: it is told of no API server of a workload cluster.
+	OIDC bool
 	// Transit has Vault sign as the gateway; else the hub has the key in a file.
 	Transit bool
 	// PKI has Vault keep the key of the hub's CA; else the hub has it in a file.

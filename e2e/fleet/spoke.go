@@ -39,7 +39,7 @@ func (f *Fleet) join(ctx context.Context, name string) error {
 	if err := apply.YAML(ctx, c.RESTConfig(), []byte(workloadManifests)); err != nil {
 		return err
 	}
-	manifests, err := deployspoke.Manifests(deployspoke.Options{Namespaces: []string{Namespace}, Actions: Actions, Vault: f.Options.Vault})
+	manifests, err := deployspoke.Manifests(deployspoke.Options{Namespaces: []string{Namespace}, Actions: Actions, Vault: f.Options.Vault && !f.OIDC, OIDC: f.OIDC})
 	if err != nil {
 		return err
 	}
@@ -71,10 +71,17 @@ func (f *Fleet) Configure(ctx context.Context, name string) error {
 	}
 	credentials := "credentials: tokenrequest\n"
 	if f.Options.Vault {
-		if _, err := f.WritVault(ctx, "vault", "setup", name, "--workload", c.Kubeconfig()); err != nil {
+		issuer := "vault"
+		if f.OIDC {
+			issuer = "oidc"
+			err = f.vouch(ctx, name)
+		} else {
+			_, err = f.WritVault(ctx, "vault", "setup", name, "--workload", c.Kubeconfig())
+		}
+		if err != nil {
 			return err
 		}
-		credentials = fmt.Sprintf("credentials: vault\nvault: {address: %q, caFile: %q}\n", f.Vault.Address(), f.Vault.CACert())
+		credentials = fmt.Sprintf("credentials: %s\nvault: {address: %q, caFile: %q}\n", issuer, f.Vault.Address(), f.Vault.CACert())
 	}
 	if err := os.WriteFile(f.file(name+".policy.yaml"), []byte(localPolicy), 0o600); err != nil {
 		return err
@@ -89,6 +96,19 @@ func (f *Fleet) Configure(ctx context.Context, name string) error {
 	config := fmt.Sprintf("stateDir: %s\njoin: %s\naccountToken: %s\nkubeconfig: %s\nlocalPolicy: %s\nhealth: %q\n%s", f.StateDir(name), f.JoinFile(name),
 		f.file(name+".token"), kubeconfig, f.file(name+".policy.yaml"), health, credentials)
 	return os.WriteFile(f.file("spoke-"+name+".yaml"), []byte(config), 0o600)
+}
+
+// vouch has Vault vouch for the actions of a cluster, and the cluster's API server take its word.
+func (f *Fleet) vouch(ctx context.Context, name string) error {
+	c := f.Clusters[name]
+	if _, err := f.WritVault(ctx, "vault", "setup", name, "--workload", c.Kubeconfig(), "--oidc"); err != nil {
+		return err
+	}
+	config, err := f.WritVault(ctx, "vault", "authentication", name)
+	if err != nil {
+		return err
+	}
+	return c.Authenticate([]byte(config))
 }
 
 // GiveAccountToken does for a spoke what the kubelet does for a pod: it gives it a fresh token of its ServiceAccount, for enrolling.

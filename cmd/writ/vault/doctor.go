@@ -36,7 +36,7 @@ func newDoctor(hub *access.Hub) *cobra.Command {
 				return usage.Errorf("--workload is the kubeconfig of one cluster: name it, as in writ vault doctor east --workload east.kubeconfig")
 			}
 			f, err := gather(command, hub, args)
-			if err == nil && workload != "" {
+			if err == nil && workload != "" && f.state.Clusters[args[0]].Audience == "" { // else Vault has no account there
 				f.account, err = look(command.Context(), workload)
 			}
 			if err != nil {
@@ -211,7 +211,11 @@ func judgeCluster(name string, c vault.ClusterState, judges bool, add adder) {
 		well = false
 		add(status, "cluster", name, setup, "%s", found)
 	}
-	if !c.Mounted {
+	vouches := c.Audience != ""
+	if vouches {
+		setup += " --oidc"
+	}
+	if !c.Mounted && !vouches {
 		fail(doctor.Failing, "no Kubernetes engine at "+vault.Mount(name)+"/")
 	}
 	if c.Mounted && c.Host == "" {
@@ -226,7 +230,16 @@ func judgeCluster(name string, c vault.ClusterState, judges bool, add adder) {
 	if c.Pinned && !c.Hands {
 		fail(doctor.Failing, "the policy "+vault.HandsPolicy(name)+" is not as it was made")
 	}
-	if well {
+	if vouches && !c.Vouched {
+		fail(doctor.Failing, "Vault has no key "+vault.OIDCKey(name)+" to vouch for its actions with")
+	}
+	if vouches && c.Mounted {
+		fail(doctor.Warning, "Vault vouches for its actions, and has an engine that issues in it as well")
+	}
+	switch {
+	case well && vouches:
+		add(doctor.Fine, "cluster", name, "", "judged, and vouched for to %s", c.Audience)
+	case well:
 		add(doctor.Fine, "cluster", name, "", "judged, at %s", c.Host)
 	}
 }

@@ -36,7 +36,7 @@ const reached = "Vault is reached as its own command line does: VAULT_ADDR, VAUL
 // New makes the command "vault" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
 	command := &cobra.Command{Use: "vault", Short: "Prepare Vault for clusters' credentials, and for the keys of gateway and CA"}
-	command.AddCommand(newSetup(hub), newRotate(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub), newAuthority(hub))
+	command.AddCommand(newSetup(hub), newAuthentication(hub), newRotate(hub), newDoctor(hub), newRemove(hub), newGatewayKey(), newGateway(hub), newAuthority(hub))
 	return command
 }
 
@@ -85,7 +85,7 @@ type setup struct {
 	workload, server                  string
 	address, caFile, serverName, tier string
 	trustRoots, cidrs                 []string
-	stock, dryRun                     bool
+	stock, oidc, dryRun               bool
 	life                              time.Duration
 }
 
@@ -99,12 +99,17 @@ func newSetup(hub *access.Hub) *cobra.Command {
 			"works in the cluster, and tells Vault of a new trust root or CA.\n\n" +
 			"Vault is reached as its own command line does: VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT. The engine must be there as the\n" +
 			"plugin \"kubernetes\", which Vault has built in, and Writ's auth method as " + vault.AuthPlugin + ".\n" +
+			"Where Vault has no way to the cluster's API server, --oidc has it vouch for the actions instead: the API server takes its word\n" +
+			"(writ vault authentication), and needs a way to Vault.\n" +
 			"Where Vault takes no plugins, --stock has the spoke log in by its certificate alone: Vault then judges no bundle.",
 		Example: "  writ vault setup east --workload east.kubeconfig --dry-run\n  writ vault setup east --workload east.kubeconfig",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cluster.Names(hub),
 		RunE: func(command *cobra.Command, args []string) error {
 			if o.workload == "" {
 				return usage.Errorf("--workload is needed: the kubeconfig of cluster %s", args[0])
+			}
+			if o.stock && o.oidc {
+				return usage.Errorf("--stock and --oidc are two ways: what Vault vouches for it has judged")
 			}
 			return o.run(command, hub, args[0])
 		},
@@ -121,6 +126,7 @@ func newSetup(hub *access.Hub) *cobra.Command {
 		"again for each version after it, in order")
 	flags.StringVar(&o.tier, "lowered-to", "", "the tier to which the cluster's own policy may lower what an action demands: low or medium (default: not at all)")
 	flags.BoolVar(&o.stock, "stock", false, "for a Vault without Writ's auth method: it judges no bundle")
+	flags.BoolVar(&o.oidc, "oidc", false, "for a cluster whose API server Vault cannot reach: Vault vouches for its actions")
 	flags.StringSliceVar(&o.cidrs, "bound-cidr", nil, "with --stock: where alone the spoke's token may be used from")
 	_ = command.MarkFlagFilename("workload")
 	_ = command.MarkFlagFilename("vault-ca")
@@ -141,7 +147,7 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 	if err != nil {
 		return err
 	}
-	if !o.dryRun {
+	if !o.dryRun && !o.oidc {
 		if options.ServiceAccountToken, options.TokenEnds, err = o.token(ctx, config); err != nil {
 			return err
 		}
@@ -154,12 +160,19 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 		return err
 	}
 	if o.dryRun {
-		fmt.Fprintf(says, "would ask the cluster for a token of %s/%s that lives %s\n", deployspoke.SystemNamespace, deployspoke.VaultAccount, o.life)
+		if !o.oidc {
+			fmt.Fprintf(says, "would ask the cluster for a token of %s/%s that lives %s\n", deployspoke.SystemNamespace, deployspoke.VaultAccount, o.life)
+		}
 		foretell(says, steps)
 		return nil
 	}
 	if err := vault.Do(ctx, name, steps); err != nil {
 		return err
+	}
+	if o.oidc {
+		fmt.Fprintf(says, "vault judges the bundles of cluster %s, and vouches for its actions\n", name)
+		fmt.Fprintf(says, "next: have its API server take Vault's word (writ vault authentication %s), then start the spoke with credentials: oidc\n", name)
+		return nil
 	}
 	fmt.Fprintf(says, "vault has the mount %s\n", vault.Mount(name))
 	if o.stock {
@@ -180,7 +193,7 @@ func (o setup) run(command *cobra.Command, hub *access.Hub, name string) error {
 func (o setup) options(root *vaultapi.Client, info map[string]string, config *rest.Config, name string) (vault.SetupOptions, error) {
 	options := vault.SetupOptions{Cluster: name, TrustDomain: info["trustDomain"], Authorities: []byte(info["authorities.pem"]), TrustRoots: [][]byte{[]byte(info["root.json"])},
 		KubernetesHost: config.Host, KubernetesCA: config.CAData, Address: root.Address(), ServerName: o.serverName, LoweredTo: o.tier,
-		Stock: o.stock, BoundCIDRs: o.cidrs}
+		OIDC: o.oidc, Stock: o.stock, BoundCIDRs: o.cidrs}
 	if o.server != "" {
 		options.KubernetesHost = o.server
 	}
@@ -189,13 +202,6 @@ func (o setup) options(root *vaultapi.Client, info map[string]string, config *re
 	}
 	if o.stock {
 		return options, nil
-	}
-	file := o.caFile
-	if file == "" {
-		file = os.Getenv(vaultapi.EnvVaultCACert)
-	}
-	if file == "" {
-		return options, usage.Errorf("--vault-ca is needed: what Vault's certificate is signed by, for Vault's auth method to reach Vault itself")
 	}
 	var err error
 	if len(o.trustRoots) > 0 {
@@ -208,10 +214,23 @@ func (o setup) options(root *vaultapi.Client, info map[string]string, config *re
 		}
 		options.TrustRoots = append(options.TrustRoots, raw)
 	}
-	if options.CA, err = os.ReadFile(file); err != nil {
-		return options, fmt.Errorf("vault's certificate authority: %w", err)
+	options.CA, err = vaultCA(o.caFile, "for Vault's auth method to reach Vault itself")
+	return options, err
+}
+
+// vaultCA reads what Vault's certificate is signed by, from a file or from that of the environment.
+func vaultCA(file, why string) ([]byte, error) {
+	if file == "" {
+		file = os.Getenv(vaultapi.EnvVaultCACert)
 	}
-	return options, nil
+	if file == "" {
+		return nil, usage.Errorf("--vault-ca is needed: what Vault's certificate is signed by, %s", why)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("vault's certificate authority: %w", err)
+	}
+	return raw, nil
 }
 
 // clusterUID is what pins a cluster's name to this very cluster.

@@ -13,11 +13,15 @@ import (
 	"github.com/writ-dev/writ/internal/world/tools"
 )
 
-// authentication lets anonymous callers see the API server's health and
-// nothing else.
+// authentication is what the API server takes besides its own certificates
+// and tokens: nothing.
 const authentication = `apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration
-anonymous:
+` + anonymous
+
+// anonymous lets anonymous callers see the API server's health and nothing
+// else.
+const anonymous = `anonymous:
   enabled: true
   conditions:
   - path: /livez

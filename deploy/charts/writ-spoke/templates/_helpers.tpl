@@ -56,7 +56,7 @@ rehearsalPod:
     - {{ .name }}
     {{- end }}
   {{- end }}
-{{- if eq .Values.credentials "vault" }}
+{{- if ne .Values.credentials "tokenrequest" }}
 vault:
   address: {{ .Values.vault.address | quote }}
   {{- if .Values.vault.ca }}
