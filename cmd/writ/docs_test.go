@@ -181,7 +181,7 @@ func TestTheCommandsOfTheRotationPage(t *testing.T) {
 			ran++
 		}
 	}
-	require.Equal(t, 11, ran)
+	require.Equal(t, 13, ran)
 }
 
 // nobody is a fleet without clusters.

@@ -31,7 +31,7 @@ const pemFormat = "pem"
 // New makes the command "trust" with its subcommands.
 func New(hub *access.Hub) *cobra.Command {
 	command := &cobra.Command{Use: "trust", Short: "Make a trust root, change it, and see whom it names"}
-	command.AddCommand(newShow(hub), newInit(), newAddApprover(hub), newRemoveApprover(hub), newRotateGateway(hub), newSign(hub), newPublish(), newStatus(), newReset())
+	command.AddCommand(newShow(hub), newInit(), newAddApprover(hub), newRemoveApprover(hub), newRotateGateway(hub), newRotateRoot(hub), newSign(hub), newPublish(), newStatus(), newReset())
 	return command
 }
 
