@@ -269,6 +269,7 @@ type AuthorityStatus struct {
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"` // the authority that signs
 	Waits         []string               `protobuf:"bytes,6,rep,name=waits,proto3" json:"waits,omitempty"`     // clusters
 	Clusters      []*Follower            `protobuf:"bytes,7,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	Telling       bool                   `protobuf:"varint,8,opt,name=telling,proto3" json:"telling,omitempty"` // what the hub advertises, to Vault too, does not have the authorities of now yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,6 +351,13 @@ func (x *AuthorityStatus) GetClusters() []*Follower {
 		return x.Clusters
 	}
 	return nil
+}
+
+func (x *AuthorityStatus) GetTelling() bool {
+	if x != nil {
+		return x.Telling
+	}
+	return false
 }
 
 // Follower is how one cluster follows.
@@ -485,7 +493,7 @@ const file_writ_v1_operators_proto_rawDesc = "" +
 	"\x10AuthorityRequest\"O\n" +
 	"\x16RotateAuthorityRequest\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\bR\x04hold\x12!\n" +
-	"\fleave_behind\x18\x02 \x01(\bR\vleaveBehind\"\x9a\x02\n" +
+	"\fleave_behind\x18\x02 \x01(\bR\vleaveBehind\"\xb4\x02\n" +
 	"\x0fAuthorityStatus\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\bR\x04held\x120\n" +
@@ -493,7 +501,8 @@ const file_writ_v1_operators_proto_rawDesc = "" +
 	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
 	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
 	"\x05waits\x18\x06 \x03(\tR\x05waits\x12-\n" +
-	"\bclusters\x18\a \x03(\v2\x11.writ.v1.FollowerR\bclusters\"\xc8\x02\n" +
+	"\bclusters\x18\a \x03(\v2\x11.writ.v1.FollowerR\bclusters\x12\x18\n" +
+	"\atelling\x18\b \x01(\bR\atelling\"\xc8\x02\n" +
 	"\bFollower\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x14\n" +

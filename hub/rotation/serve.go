@@ -63,7 +63,7 @@ func (s TrustStatus) wire() *writv1.TrustRootStatus {
 }
 
 func (s CAStatus) wire() *writv1.AuthorityStatus {
-	out := &writv1.AuthorityStatus{Stage: string(s.Stage), Held: s.Held, Began: stamp(s.Began), Until: stamp(s.Until), Expires: stamp(s.Expires), Waits: s.Waits}
+	out := &writv1.AuthorityStatus{Stage: string(s.Stage), Held: s.Held, Began: stamp(s.Began), Until: stamp(s.Until), Expires: stamp(s.Expires), Waits: s.Waits, Telling: s.Telling}
 	for _, c := range s.Clusters {
 		follower := c.wire()
 		follower.TrustsAll, follower.SignedNew = c.TrustsAll, c.SignedNew
@@ -89,7 +89,7 @@ func TrustStatusOf(m *writv1.TrustRootStatus) TrustStatus {
 // CAStatusOf is a CAStatus as it came over the wire.
 func CAStatusOf(m *writv1.AuthorityStatus) CAStatus {
 	s := CAStatus{Stage: identity.Stage(m.GetStage()), Held: m.GetHeld(), Began: at(m.GetBegan()), Until: at(m.GetUntil()), Expires: at(m.GetExpires()),
-		Waits: append([]string{}, m.GetWaits()...), Clusters: []CAStanding{}}
+		Waits: append([]string{}, m.GetWaits()...), Telling: m.GetTelling(), Clusters: []CAStanding{}}
 	for _, f := range m.GetClusters() {
 		s.Clusters = append(s.Clusters, CAStanding{Standing: standingOf(f), TrustsAll: f.GetTrustsAll(), SignedNew: f.GetSignedNew()})
 	}

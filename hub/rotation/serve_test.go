@@ -1,7 +1,9 @@
 package rotation
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,7 +46,11 @@ func TestFromElsewhereItIsTheSame(t *testing.T) {
 	_, err := server.RotateAuthority(ctx, &writv1.RotateAuthorityRequest{LeaveBehind: true})
 	require.Equal(t, codes.FailedPrecondition, status.Code(err))
 	require.Equal(t, identity.Idle, s.parts.CA.Stage())
+	s.r.Advertise = func(context.Context) error { return errors.New("not yet") }
 	authority(server.RotateAuthority(ctx, &writv1.RotateAuthorityRequest{Hold: true}))
+	held, err := s.r.StatusOfCA(ctx)
+	require.NoError(t, err)
+	require.True(t, held.Telling, "whoever is to tell Vault has to wait, from elsewhere too")
 	require.Equal(t, identity.Published, s.parts.CA.Stage())
 	authority(server.Authority(ctx, &writv1.AuthorityRequest{}))
 
