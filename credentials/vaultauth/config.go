@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/trust"
+	"github.com/writ-dev/writ/credentials/vault"
 	"github.com/writ-dev/writ/internal/identity"
 )
 
@@ -43,6 +44,14 @@ type clusterConfig struct {
 	Audience string `json:"audience,omitempty"`
 	// LoweredTo is the tier to which whoever runs Vault agrees that a cluster's own policy lowers what content demands.
 	LoweredTo catalogue.Tier `json:"lowered_to,omitempty"`
+}
+
+// engine is where roles for the cluster's bundles are made.
+func (c clusterConfig) engine() string {
+	if c.Audience != "" {
+		return vault.OIDCEngine
+	}
+	return c.Mount
 }
 
 func (b *backend) pathConfig() *framework.Path {

@@ -45,10 +45,10 @@ func grantOf(v trust.Verified, c clusterConfig, asked time.Duration) (grant, err
 		life = min(life, asked)
 	}
 	cluster := order.Audience.Cluster
-	g := grant{cluster: cluster, mount: c.Mount, role: vault.RoleName(id), policy: vault.GrantPolicy(cluster, id), namespace: order.Target.Namespace,
+	g := grant{cluster: cluster, mount: c.engine(), role: vault.RoleName(id), policy: vault.GrantPolicy(cluster, id), namespace: order.Target.Namespace,
 		audience: c.Audience, life: max(life.Truncate(time.Second), time.Second), verified: v}
 	if c.Audience != "" {
-		g.mount, g.role = vault.OIDCEngine, vault.OIDCRole(cluster, id)
+		g.role = vault.OIDCRole(cluster, id)
 	}
 	return g, nil
 }

@@ -88,10 +88,13 @@ func (h *hands) prepare(ctx context.Context, s logical.Storage, c config, g gran
 	})
 }
 
-// clear takes back what prepare made. Clearing it again is no error.
-func (h *hands) clear(ctx context.Context, s logical.Storage, c config, r record) error {
-	return h.work(ctx, s, c, r.Cluster, func(ctx context.Context, client *api.Client) error {
-		_, err := client.Logical().DeleteWithContext(ctx, rolePath(r.Mount, r.Role))
+// clear takes back what prepare made, in the engine where the cluster's roles are now: with another one, its roles have gone. Clearing it
+// again is no error.
+func (h *hands) clear(ctx context.Context, s logical.Storage, c config, r record, engine string) error {
+	return h.work(ctx, s, c, r.Cluster, func(ctx context.Context, client *api.Client) (err error) {
+		if r.Mount == engine {
+			_, err = client.Logical().DeleteWithContext(ctx, rolePath(r.Mount, r.Role))
+		}
 		return errors.Join(err, client.Sys().DeletePolicyWithContext(ctx, r.Policy))
 	})
 }

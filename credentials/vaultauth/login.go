@@ -85,7 +85,7 @@ func (b *backend) make(ctx context.Context, s logical.Storage, c config, g grant
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	err := b.hands.clear(ctx, s, c, used)
+	err := b.hands.clear(ctx, s, c, used, used.Mount)
 	if err != nil {
 		b.remember(used)
 	}

@@ -301,6 +301,32 @@ func TestWhatIsOverIsSweptAway(t *testing.T) {
 	require.Contains(t, s.everything(t), "config")
 }
 
+// A cluster is set up for the other way to issue while a grant is out: set-up has taken the engine's roles away, and the hands may reach
+// into it no more. What is left of the grant goes all the same.
+func TestAGrantIsClearedAfterItsClusterIsIssuedForInAnotherWay(t *testing.T) {
+	s := newScene(t)
+	answer, err := s.login(t.Context(), s.Seal(s.Bundle(s.order("a"))), s.east(t))
+	require.NoError(t, err)
+	require.False(t, answer.IsError(), "%v", answer)
+	s.write(t, "clusters/east", map[string]any{"cluster_uid": s.Audience.ClusterUID, "audience": "spiffe://" + domain.Name() + "/cluster/east"})
+	s.door.forbids = "kubernetes-east/"
+	answer, err = s.login(t.Context(), s.Seal(s.Bundle(s.order("b"))), s.east(t))
+	require.NoError(t, err)
+	require.False(t, answer.IsError(), "%v", answer)
+	role := s.door.at("identity/oidc/role/writ-grant-east.bundle-b")
+	require.Regexp(t, `^{"writ_account":"[0-9a-f]{16}\.scale\.deployments\.checkout"}$`, role["template"])
+	delete(role, "template")
+	require.Equal(t, map[string]any{"key": "writ-east", "client_id": "spiffe://" + domain.Name() + "/cluster/east", "ttl": "60s"}, role)
+	policy := s.door.at("sys/policies/acl/writ-grant-east.bundle-b")["policy"].(string)
+	require.Contains(t, policy, `path "identity/oidc/token/writ-grant-east.bundle-b" {`)
+	require.Equal(t, 2, strings.Count(policy, "path "), policy)
+
+	s.now = s.now.Add(time.Minute)
+	_, err = s.method.HandleRequest(t.Context(), &logical.Request{Operation: logical.RollbackOperation, Storage: s.storage})
+	require.NoError(t, err)
+	require.Equal(t, []string{"kubernetes-east/roles/writ-bundle-a"}, s.door.paths(), "what set-up takes away with the engine")
+}
+
 func TestConfigurationsThatCannotBeUsedAreRefused(t *testing.T) {
 	s := newScene(t)
 	answer, err := s.do(t.Context(), logical.ReadOperation, "config", nil)

@@ -135,6 +135,7 @@ type door struct {
 	mu      sync.Mutex
 	written map[string]map[string]any
 	broken  bool
+	forbids string // what lies below it, as the hands' policy does what is of the other way to issue
 	logins  int
 }
 
@@ -176,7 +177,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		d.logins++
 		_ = json.NewEncoder(w).Encode(map[string]any{"auth": map[string]any{"client_token": "hands-of-" + data["cluster"].(string), "lease_duration": 600}})
-	case r.Header.Get("X-Vault-Token") != "hands-of-east":
+	case r.Header.Get("X-Vault-Token") != "hands-of-east", d.forbids != "" && strings.HasPrefix(path, d.forbids):
 		w.WriteHeader(http.StatusForbidden)
 	case r.Method == http.MethodDelete:
 		delete(d.written, path)

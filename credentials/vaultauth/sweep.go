@@ -109,7 +109,7 @@ func (b *backend) clear(ctx context.Context, s logical.Storage, c config, r reco
 	var known clusterConfig
 	found, err = get(ctx, s, clusterPrefix+r.Cluster, &known)
 	if err == nil && found { // else the hands of the cluster are gone, and with its engine its roles
-		err = b.hands.clear(ctx, s, c, r)
+		err = b.hands.clear(ctx, s, c, r, known.engine())
 	}
 	if err != nil {
 		return err
