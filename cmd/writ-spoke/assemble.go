@@ -97,7 +97,11 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 		defer cancel()
 		_ = tracing.Shutdown(ctx)
 	}()
-	issuer, err := issuerOf(c, kube, enrolment)
+	own, err := tokenrequest.New(kube) // of rehearsals, whoever issues the credentials of actions
+	if err != nil {
+		return err
+	}
+	issuer, err := issuerOf(c, own, enrolment)
 	if err != nil {
 		return err
 	}
@@ -122,10 +126,6 @@ func run(ctx context.Context, c config, vital *vitals, log *slog.Logger) error {
 		Cluster: enrolment.Cluster, ClusterUID: uid, Version: &writv1.Version{Capability: capability.Current, Release: release.Version()},
 		Journal: outbox{memory}, Leases: leases(memory, c.Credentials), Handler: h, Log: log})
 	h.leased = uplink.Leased
-	own, err := tokenrequest.New(kube) // the cluster's own, whoever issues the credentials of actions
-	if err != nil {
-		return err
-	}
 	h.executor = executor.New(executor.Parts{DryRuns: dryRuns(own, kube), Audience: audience, Root: root, Journal: memory, Policy: policy, Issuer: issuer,
 		Targets: effects{targets}, Uplink: uplink, Prober: prober, Cluster: rest.AnonymousClientConfig(kube), Receipts: receipts, Veil: veil(enrolment.ReceiptKey), Tracer: tracing, Meter: vital.meter, Log: log, Now: now})
 	stage := stageOf(c, own, kube, box, root, audience, veil(enrolment.ReceiptKey), log)

@@ -21,18 +21,17 @@ import (
 	"github.com/writ-dev/writ/spoke/sandbox"
 )
 
-// issuerOf makes the issuer that the configuration names.
-func issuerOf(c config, kube *rest.Config, enrolment *enrol.Enrolment) (credentials.Issuer, error) {
+// issuerOf is the issuer that the configuration names: the cluster's own, or Vault.
+func issuerOf(c config, own *tokenrequest.Issuer, enrolment *enrol.Enrolment) (credentials.Issuer, error) {
 	options := vault.Options{Address: c.Vault.Address, CAFile: c.Vault.CAFile, Cluster: enrolment.Cluster,
 		Certificate: enrolment.Source.ClientCertificate, Stock: c.Vault.Login == loginCertificate}
-	if c.Credentials == byVault {
+	switch c.Credentials {
+	case byVault:
 		return vault.New(options)
+	case byOIDC:
+		return vault.NewOIDC(options, own)
 	}
-	own, err := tokenrequest.New(kube)
-	if err != nil || c.Credentials == byCluster {
-		return own, err
-	}
-	return vault.NewOIDC(options, own)
+	return own, nil
 }
 
 // sweeper can tell what it made and did not end.

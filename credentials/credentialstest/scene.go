@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/catalogue"
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/api/trust/trusttest"
@@ -108,12 +107,6 @@ func (s *Scene) populate(t testing.TB, namespace, name string) {
 // Verified is a verified bundle for the Deployment Checkout in a namespace, of a request of its own.
 func (s *Scene) Verified(t testing.TB, action, namespace, parameters string) trust.Verified {
 	t.Helper()
-	return s.Fixture.Verified(s.Order(t, action, namespace, parameters))
-}
-
-// Order is what Verified's bundle orders.
-func (s *Scene) Order(t testing.TB, action, namespace, parameters string) bundle.Order {
-	t.Helper()
 	live, err := s.Admin.AppsV1().Deployments(namespace).Get(t.Context(), Checkout, metav1.GetOptions{})
 	require.NoError(t, err)
 	target := catalogue.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: Checkout, UID: string(live.UID)}
@@ -122,7 +115,7 @@ func (s *Scene) Order(t testing.TB, action, namespace, parameters string) bundle
 	// Tests share one Vault, which takes each ID once: the namespace has a random end.
 	order.RequestID = fmt.Sprintf("%s-%d-%s", action, s.Fixture.Sequence+1, s.Allowed[len(s.Allowed)-5:])
 	order.ID = "order-" + order.RequestID
-	return order
+	return s.Fixture.Verified(order)
 }
 
 // Lease is one that the API server issued for an action on Checkout in the allowed namespace, once its rights are in force.

@@ -236,23 +236,32 @@ func EndAuthorities(ctx context.Context, root *api.Client, mount string, publish
 	if err != nil {
 		return 0, fmt.Errorf("vault authority: %w", explain("reading the authorities of "+mount, err))
 	}
-	known := false
+	ids, known := older(has, present)
+	if !known {
+		return 0, fmt.Errorf("vault authority: %s has none of the authorities that the hub publishes, so nothing was ended", mount)
+	}
+	for _, id := range ids {
+		if err := endIssuer(ctx, root, mount, id); err != nil {
+			return ended, fmt.Errorf("vault authority: %w", explain("ending an authority of "+mount, err))
+		}
+		ended++
+	}
+	return ended, nil
+}
+
+// older are the issuers that are authorities of the trust domain, and older than all that are present. known is false where none of those is
+// among the issuers: then there is none.
+func older(issuers map[string]*x509.Certificate, present *identity.Authorities) (ids []string, known bool) {
 	var oldest time.Time
-	for _, cert := range has {
+	for _, cert := range issuers {
 		if present.Has(cert) && (!known || cert.NotBefore.Before(oldest)) {
 			known, oldest = true, cert.NotBefore
 		}
 	}
-	if !known {
-		return 0, fmt.Errorf("vault authority: %s has none of the authorities that the hub publishes, so nothing was ended", mount)
-	}
-	for id, cert := range has {
-		if authorityOf(cert, present.TrustDomain()) && cert.NotBefore.Before(oldest) {
-			if err := endIssuer(ctx, root, mount, id); err != nil {
-				return ended, fmt.Errorf("vault authority: %w", explain("ending an authority of "+mount, err))
-			}
-			ended++
+	for id, cert := range issuers {
+		if known && authorityOf(cert, present.TrustDomain()) && cert.NotBefore.Before(oldest) {
+			ids = append(ids, id)
 		}
 	}
-	return ended, nil
+	return ids, known
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -70,18 +69,11 @@ func InspectAuthority(ctx context.Context, root *api.Client, trustDomain string,
 	if err != nil {
 		return s, explain("reading the authorities of "+s.Mount, err)
 	}
-	var oldest time.Time
 	for _, cert := range has {
-		if present.Has(cert) && (oldest.IsZero() || cert.NotBefore.Before(oldest)) {
-			oldest = cert.NotBefore
-		}
 		s.Signs = s.Signs || present.Signs(cert)
 	}
-	for _, cert := range has {
-		if authorityOf(cert, td) && cert.NotBefore.Before(oldest) {
-			s.Older++
-		}
-	}
+	ids, _ := older(has, present)
+	s.Older = len(ids)
 	return s, nil
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/writ-dev/writ/api/bundle"
 	"github.com/writ-dev/writ/api/trust/trusttest"
-	"github.com/writ-dev/writ/credentials/vault"
+	"github.com/writ-dev/writ/credentials"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/world/worldtest"
 )
@@ -28,29 +28,41 @@ func benchmark(b *testing.B, pause time.Duration) {
 	s := newStock(b, worldtest.Vault(b))
 	s.setup(b, "east")
 	i := s.spoke(b, "east")
-	v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
-	var issuing, revoking []time.Duration
-	cycle := func() {
-		from := time.Now()
-		lease, err := i.Issue(b.Context(), v, life)
-		if err != nil {
-			b.Fatal(err)
-		}
-		issued := time.Now()
-		if err := lease.Revoke(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		issuing, revoking = append(issuing, issued.Sub(from)), append(revoking, time.Since(issued))
+	var of, first took
+	s.cycle(b, i, &first) // it logs in
+	for b.Loop() {
+		s.cycle(b, i, &of)
 		rest(b.Context(), pause)
 	}
-	cycle() // the first one logs in
-	issuing, revoking = nil, nil
-	for b.Loop() {
-		cycle()
-	}
 	b.ReportMetric(0, "ns/op") // it holds the pauses
-	b.ReportMetric(p50(issuing), "ms/issue-p50")
-	b.ReportMetric(p50(revoking), "ms/revoke-p50")
+	of.report(b, "")
+}
+
+// took is how long credentials took, and giving them back.
+type took struct{ issue, revoke []time.Duration }
+
+// cycle is one credential of a bundle of its own, and giving it back.
+func (s *scene) cycle(b *testing.B, i credentials.Issuer, to *took) {
+	b.Helper()
+	v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
+	from := time.Now()
+	lease, err := i.Issue(b.Context(), v, life)
+	if err != nil {
+		b.Fatal(err)
+	}
+	issued := time.Now()
+	if err := lease.Revoke(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	to.issue, to.revoke = append(to.issue, issued.Sub(from)), append(to.revoke, time.Since(issued))
+}
+
+func (t took) report(b *testing.B, of string) {
+	b.Helper()
+	for what, all := range map[string][]time.Duration{"issue": t.issue, "revoke": t.revoke} {
+		b.ReportMetric(quantile(all, 50), "ms/"+of+what+"-p50")
+		b.ReportMetric(quantile(all, 99), "ms/"+of+what+"-p99")
+	}
 }
 
 // BenchmarkIssueJudgedBesideStock is what it adds that Vault judges the bundle itself: turn by turn, each at a mount of its own, when
@@ -62,36 +74,19 @@ func BenchmarkIssueJudgedBesideStock(b *testing.B) {
 	s.stock = true
 	s.setup(b, "west")
 	stock := s.spoke(b, "west")
-	took := map[*vault.Issuer]*[2][]time.Duration{judged: {}, stock: {}}
-	cycle := func(i *vault.Issuer) {
-		v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
-		from := time.Now()
-		lease, err := i.Issue(b.Context(), v, life)
-		if err != nil {
-			b.Fatal(err)
-		}
-		issued := time.Now()
-		if err := lease.Revoke(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		took[i][0], took[i][1] = append(took[i][0], issued.Sub(from)), append(took[i][1], time.Since(issued))
-		rest(b.Context(), refill)
-	}
-	cycle(stock) // the first one logs in
-	cycle(judged)
-	*took[stock], *took[judged] = [2][]time.Duration{}, [2][]time.Duration{}
+	var first, ofJudged, ofStock took
+	s.cycle(b, stock, &first) // it logs in
+	s.cycle(b, judged, &first)
 	for b.Loop() {
-		cycle(stock)
-		cycle(judged)
+		rest(b.Context(), refill)
+		s.cycle(b, stock, &ofStock)
+		rest(b.Context(), refill)
+		s.cycle(b, judged, &ofJudged)
 	}
 	b.ReportMetric(0, "ns/op") // it holds the pauses
-	for name, i := range map[string]*vault.Issuer{"judged": judged, "stock": stock} {
-		for n, what := range []string{"issue", "revoke"} {
-			b.ReportMetric(quantile(took[i][n], 50), "ms/"+name+"-"+what+"-p50")
-			b.ReportMetric(quantile(took[i][n], 99), "ms/"+name+"-"+what+"-p99")
-		}
-	}
-	b.ReportMetric(quantile(took[judged][0], 50)/quantile(took[stock][0], 50), "judged/stock")
+	ofJudged.report(b, "judged-")
+	ofStock.report(b, "stock-")
+	b.ReportMetric(quantile(ofJudged.issue, 50)/quantile(ofStock.issue, 50), "judged/stock")
 }
 
 // BenchmarkIssueVouched is one credential where Vault vouches for the action, and giving it back: no engine of Vault's is asked, so
@@ -106,24 +101,11 @@ func BenchmarkIssueVouched(b *testing.B) {
 	if err := lease.Revoke(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	var issuing, revoking []time.Duration
+	var of took
 	for b.Loop() {
-		v := s.Verified(b, "scale", s.Allowed, `{"replicas":4}`)
-		from := time.Now()
-		lease, err := i.Issue(b.Context(), v, life)
-		if err != nil {
-			b.Fatal(err)
-		}
-		issued := time.Now()
-		if err := lease.Revoke(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		issuing, revoking = append(issuing, issued.Sub(from)), append(revoking, time.Since(issued))
+		s.cycle(b, i, &of)
 	}
-	for name, all := range map[string][]time.Duration{"issue": issuing, "revoke": revoking} {
-		b.ReportMetric(quantile(all, 50), "ms/"+name+"-p50")
-		b.ReportMetric(quantile(all, 99), "ms/"+name+"-p99")
-	}
+	of.report(b, "")
 }
 
 func rest(ctx context.Context, pause time.Duration) {
@@ -131,8 +113,6 @@ func rest(ctx context.Context, pause time.Duration) {
 	defer cancel()
 	<-ctx.Done()
 }
-
-func p50(all []time.Duration) float64 { return quantile(all, 50) }
 
 // quantile is in milliseconds.
 func quantile(all []time.Duration, percent int) float64 {
