@@ -1,7 +1,10 @@
 package process
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +15,16 @@ import (
 	"time"
 )
 
-const helper = "WRIT_TEST_PROCESS_HELPER"
+const (
+	helper = "WRIT_TEST_PROCESS_HELPER"
+	taker  = "WRIT_TEST_PROCESS_TAKER"
+)
 
-// TestMain also is the parent that TestChildrenDieWithTheParent kills.
+// TestMain also is the parent that TestChildrenDieWithTheParent kills, and the other process of TestAPortIsOneProcesss.
 func TestMain(m *testing.M) {
+	if first, err := strconv.Atoi(os.Getenv(taker)); err == nil {
+		takePorts(first)
+	}
 	if dir := os.Getenv(helper); dir != "" {
 		p, err := Start(Spec{
 			Name: "family", Path: "/bin/sh", Children: true, Log: LogFile(dir, "family"),
@@ -133,4 +142,53 @@ func alive(pid int) bool {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, _ := strings.Cut(string(data), ") ")
 	return !strings.HasPrefix(state, "Z")
+}
+
+const few = 5
+
+// takePorts takes a few ports, listens on none of them, says so, and waits for its end.
+func takePorts(first int) {
+	for range few {
+		if _, err := freePort(first, first+few-1); err != nil {
+			fmt.Fprintln(os.Stdout, err)
+			os.Exit(1)
+		}
+	}
+	fmt.Fprintln(os.Stdout, "taken")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// A port that one process was given is no other's, though nobody listens on it: its server may be about to start, or down for a
+// moment. It is free again when the process has ended.
+func TestAPortIsOneProcesss(t *testing.T) {
+	first := firstPort - few*(1+rand.IntN(1000)) // FreePort gives these to nobody, and no other run of this test
+	other := exec.Command(os.Args[0])
+	other.Env = append(os.Environ(), taker+"="+strconv.Itoa(first))
+	stdin, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	stdout, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || said != "taken\n" {
+		t.Fatalf("%q, %v", said, err)
+	}
+	if port, err := freePort(first, first+few-1); err == nil {
+		t.Errorf("port %d was given to two processes", port)
+	}
+	if err := other.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = other.Wait()
+	if _, err := freePort(first, first+few-1); err != nil {
+		t.Errorf("after its end: %v", err)
+	}
 }
