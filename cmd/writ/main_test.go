@@ -32,6 +32,7 @@ func TestWithoutAHub(t *testing.T) {
 	c := started(t, "bare")
 	testscript.Run(t, testscript.Params{Dir: "testdata/bare", RequireExplicitExec: true, Setup: func(e *testscript.Env) error {
 		e.Setenv("KUBECONFIG", c.Kubeconfig())
+		e.Setenv("GORACE", endAtOnce)
 		return nil
 	}})
 }

@@ -28,6 +28,9 @@ import (
 
 var scripts atomic.Int32
 
+// endAtOnce has each command of a script that is run under the race detector end when it is done: it would linger for a second.
+const endAtOnce = "atexit_sleep_ms=0"
+
 // setUp gives a script a namespace of its own, $NS, and makes it the administrator until it says "as".
 func (h *hub) setUp(e *testscript.Env) error {
 	namespace := "script-" + strconv.Itoa(int(scripts.Add(1)))
@@ -36,6 +39,7 @@ func (h *hub) setUp(e *testscript.Env) error {
 	e.Setenv("HUB", h.dir)
 	e.Setenv("ADMIN", h.Kubeconfig()) // of a workload cluster, which is the same one here
 	e.Setenv("TZ", "UTC")
+	e.Setenv("GORACE", endAtOnce)
 	if err := h.admin.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return err
 	}
