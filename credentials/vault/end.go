@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/writ-dev/writ/api/trust"
 	"github.com/writ-dev/writ/credentials"
@@ -17,11 +18,15 @@ func (i *stock) End(ctx context.Context, id string) error {
 	return err
 }
 
-// Foretell implements credentials.Issuer: Vault makes the names of its leases up.
-func (j *judged) Foretell(trust.Verified) string { return "" }
+// Foretell implements credentials.Issuer: whatever is issued for a bundle is below this name.
+func (j *judged) Foretell(v trust.Verified) string { return j.leaseID(v.Decoded().Bundle.ID) }
 
-// End implements credentials.Issuer. Only the token that a lease was issued to may end it, and that is nowhere but in the memory of
-// whoever got it; it ends with the action's deadline, and has Vault end the lease.
-func (j *judged) End(context.Context, string) error {
-	return fmt.Errorf("vault: the token of the lease was lost: %w", credentials.ErrOutOfReach)
+// End implements credentials.Issuer. The spoke proves itself as it does at a login: no token is needed.
+func (j *judged) End(ctx context.Context, id string) error {
+	bundleID, ok := strings.CutPrefix(id, j.leaseID(""))
+	if !ok {
+		return fmt.Errorf("%s is no lease of this cluster's: %w", id, credentials.ErrOutOfReach)
+	}
+	bundleID, _, _ = strings.Cut(bundleID, "/") // an earlier release wrote down the name of the one credential
+	return j.end(ctx, bundleID)
 }

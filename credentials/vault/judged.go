@@ -34,8 +34,7 @@ type judged struct {
 type standing struct {
 	mu     sync.Mutex // one login at a time
 	client *api.Client
-	until  time.Time
-	ended  bool // it was given back
+	until  time.Time // the token lives at least as long
 }
 
 func newJudged(o Options) (*judged, error) {
@@ -82,7 +81,7 @@ func (j *judged) Issue(ctx context.Context, v trust.Verified, life time.Duration
 	if secret == nil || secret.LeaseID == "" {
 		return nil, errors.New("vault: the answer holds no lease")
 	}
-	lease := s.lease(secret)
+	lease := j.lease(secret, v.Decoded().Bundle.ID, s.until)
 	if no := check(secret, lease, namespace, end); no != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
@@ -157,41 +156,40 @@ func (s *standing) login(ctx context.Context, j *judged, v trust.Verified, life 
 		return err
 	}
 	client.SetToken(answer.Auth.ClientToken)
-	s.client, s.until = client, from.Add(time.Duration(answer.Auth.LeaseDuration)*time.Second)
+	life = time.Duration(answer.Auth.LeaseDuration) * time.Second
+	s.client, s.until = client, from.Add(life-time.Second) // the token's time began with the second in which it was made
 	return nil
 }
 
-// lease is what Vault gave, and how to give it back: the identity is deleted from the cluster, then Vault's token ends. Where the
-// cluster cannot be reached, the token stays for another try; its end has Vault itself try until it can.
-func (s *standing) lease(secret *api.Secret) *credentials.Lease {
+// lease is what Vault gave, and how to give it back. It goes by a name that was known before, so that a spoke that was restarted can
+// give it back too. Vault's answer has whole seconds, rounded.
+func (j *judged) lease(secret *api.Secret, bundleID string, until time.Time) *credentials.Lease {
 	token, _ := secret.Data["service_account_token"].(string)
-	end := time.Now().Add(time.Duration(secret.LeaseDuration) * time.Second)
-	if s.until.Before(end) {
-		end = s.until
+	end := time.Now().Add(time.Duration(secret.LeaseDuration)*time.Second + time.Second/2)
+	if until.Before(end) {
+		end = until
 	}
-	return credentials.NewLease("vault", secret.LeaseID, token, end, func(ctx context.Context) error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.ended {
-			return nil
-		}
-		if time.Now().After(s.until) {
-			return fmt.Errorf("vault: the token of the lease has ended: %w", credentials.ErrOutOfReach)
-		}
-		_, err := s.client.Logical().WriteWithContext(ctx, "sys/leases/revoke", map[string]any{"lease_id": secret.LeaseID, "sync": true})
-		if denied(err) {
-			return fmt.Errorf("vault: the token of the lease was revoked: %w", credentials.ErrOutOfReach)
-		}
-		if err != nil {
-			return explain("revoking a lease", err)
-		}
-		return s.leave(ctx)
-	})
+	return credentials.NewLease("vault", j.leaseID(bundleID), token, end, func(ctx context.Context) error { return j.end(ctx, bundleID) })
 }
 
-// leave ends the token. Its lock is held.
-func (s *standing) leave(ctx context.Context) error {
-	err := s.client.Auth().Token().RevokeSelfWithContext(ctx, "")
-	s.ended = err == nil || denied(err)
-	return explain("ending the token of a lease", unless(err, denied))
+func (j *judged) leaseID(bundleID string) string {
+	return Mount(j.cluster) + "/creds/" + RoleName(bundleID)
+}
+
+// end gives back what a bundle got: its identity is deleted from the cluster, and the token is worth nothing any more.
+func (j *judged) end(ctx context.Context, bundleID string) error {
+	door, err := j.door()
+	if err != nil {
+		return err
+	}
+	_, err = door.Logical().WriteWithContext(ctx, AuthPath+"end", map[string]any{"bundle": bundleID})
+	if err = explain("giving back what bundle "+bundleID+" got", err); errors.Is(err, credentials.ErrRefused) {
+		return fmt.Errorf("%w: %w", err, credentials.ErrOutOfReach) // Vault does not know the cluster any more, nor this way
+	}
+	if err == nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		delete(j.grants, RoleName(bundleID))
+	}
+	return err
 }

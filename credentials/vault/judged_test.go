@@ -32,7 +32,8 @@ func TestVaultJudgesTheBundleAndMakesTheRole(t *testing.T) {
 	i := s.spoke(t, "east")
 	lease, err := i.Issue(t.Context(), v, life)
 	require.NoError(t, err)
-	require.True(t, strings.HasPrefix(lease.ID, "kubernetes-east/creds/writ-"+v.Decoded().Bundle.ID+"/"), lease.ID)
+	require.Equal(t, "kubernetes-east/creds/writ-"+v.Decoded().Bundle.ID, lease.ID)
+	require.Equal(t, i.Foretell(v), lease.ID)
 	require.WithinDuration(t, time.Now().Add(life), lease.Expires, 3*time.Second, "the credential ends with the action's deadline")
 
 	roles := s.Roles(t.Context(), t, s.Allowed, v.Order().ID)
@@ -115,7 +116,7 @@ func TestTheTokenOfABundleReachesItsCredentialAlone(t *testing.T) {
 	client, auth := s.shows(t, "east", mine, 0)
 	_, _ = s.shows(t, "east", other, 0)
 	require.Equal(t, []string{vault.GrantPolicy("east", mine.Decoded().Bundle.ID)}, auth.Policies)
-	require.LessOrEqual(t, auth.LeaseDuration, 30)
+	require.LessOrEqual(t, auth.LeaseDuration, 31, "the deadline, and the second in which it was made")
 	require.False(t, auth.Renewable)
 	own, others := "kubernetes-east/creds/"+vault.RoleName(mine.Decoded().Bundle.ID), "kubernetes-east/creds/"+vault.RoleName(other.Decoded().Bundle.ID)
 	with := func(also string, value any) map[string]any {
@@ -144,6 +145,7 @@ func TestTheTokenOfABundleReachesItsCredentialAlone(t *testing.T) {
 		"a longer token":                 {"auth/token/renew-self", map[string]any{"increment": "1h"}},
 		"all leases":                     {"sys/leases/revoke-prefix/kubernetes-east", map[string]any{}},
 		"another's lease":                {"sys/leases/revoke", map[string]any{"lease_id": others + "/x", "sync": true}},
+		"another's leases":               {"sys/leases/revoke-prefix/" + others, map[string]any{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client.Logical().WriteWithContext(t.Context(), try.path, try.data)
@@ -160,7 +162,94 @@ func TestTheTokenOfABundleReachesItsCredentialAlone(t *testing.T) {
 	secret, err := client.Logical().WriteWithContext(t.Context(), own, with("ttl", "600s"))
 	require.NoError(t, err)
 	require.NotEmpty(t, secret.LeaseID)
-	require.NoError(t, client.Auth().Token().RevokeSelfWithContext(t.Context(), ""))
+	_, err = client.Logical().DeleteWithContext(t.Context(), grant("east", other))
+	require.ErrorContains(t, err, "permission denied")
+	require.Contains(t, s.grants(t, "east"), other.Decoded().Bundle.ID)
+	s.endGrant(t, "east", mine)
+	_, err = client.Logical().WriteWithContext(t.Context(), own, with("ttl", "600s"))
+	require.ErrorContains(t, err, "permission denied", "its grant has ended")
+	require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed))
+}
+
+// grant is where whoever runs Vault ends what a bundle got.
+func grant(cluster string, v trust.Verified) string {
+	return vault.AuthPath + "grants/" + cluster + "/" + v.Decoded().Bundle.ID
+}
+
+func (s *scene) endGrant(t testing.TB, cluster string, v trust.Verified) {
+	t.Helper()
+	_, err := s.root.Logical().DeleteWithContext(t.Context(), grant(cluster, v))
+	require.NoError(t, err)
+	require.NotContains(t, s.grants(t, cluster), v.Decoded().Bundle.ID)
+}
+
+// grants are the bundles that have got something that has not ended.
+func (s *scene) grants(t testing.TB, cluster string) []any {
+	t.Helper()
+	secret, err := s.root.Logical().ListWithContext(t.Context(), vault.AuthPath+"grants/"+cluster)
+	require.NoError(t, err)
+	if secret == nil {
+		return nil
+	}
+	listed, _ := secret.Data["keys"].([]any)
+	return listed
+}
+
+// A spoke that was killed has lost its token. Its successor gives back what the bundle got all the same, and at once.
+func TestASpokeGivesBackWhatAnEarlierOneGot(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	s.setup(t, "east")
+	before := s.Identities(t.Context(), t, s.Allowed)
+	v := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	earlier := s.spoke(t, "east")
+	lease, err := earlier.Issue(t.Context(), v, life)
+	require.NoError(t, err)
+	next := s.spoke(t, "east")
+	require.NoError(t, next.End(t.Context(), next.Foretell(v)+"/as-an-earlier-release-wrote-it"))
+	require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed))
+	require.NotContains(t, s.grants(t, "east"), v.Decoded().Bundle.ID)
+	require.NotContains(t, s.roles(t, "east"), vault.RoleName(v.Decoded().Bundle.ID))
+	require.NoError(t, next.End(t.Context(), next.Foretell(v)), "it has ended")
+	require.NoError(t, lease.Revoke(t.Context()), "so has this")
+	_, err = next.Issue(t.Context(), v, life)
+	require.ErrorContains(t, err, "was used at", "the bundle stays used")
+	_, err = earlier.Issue(t.Context(), v, life)
+	require.ErrorIs(t, err, credentials.ErrRefused, "nor has the token that was had before any worth")
+	require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed))
+
+	unknown := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	require.NoError(t, next.End(t.Context(), next.Foretell(unknown)), "it never got anything")
+	lease, err = next.Issue(t.Context(), unknown, life)
+	require.NoError(t, err)
+	require.NoError(t, lease.Revoke(t.Context()))
+	require.ErrorIs(t, next.End(t.Context(), "kubernetes-west/creds/writ-x"), credentials.ErrOutOfReach)
+}
+
+// Nobody gives back what another cluster's bundle got.
+func TestAGrantIsEndedByItsOwnSpokeAlone(t *testing.T) {
+	s := newScene(t, worldtest.Vault(t))
+	s.setup(t, "east", "west")
+	v := s.Verified(t, "scale", s.Allowed, `{"replicas":4}`)
+	lease, err := s.spoke(t, "east").Issue(t.Context(), v, life)
+	require.NoError(t, err)
+	stranger, err := identity.LoadCA(t.TempDir(), domain, time.Now())
+	require.NoError(t, err)
+	west := s.spoke(t, "west")
+	require.NoError(t, west.End(t.Context(), west.Foretell(v)), "of its own it has none of that name")
+	for says, i := range map[string]*vault.Issuer{
+		"is no cluster":         s.issuer(t, "east", svid(t, s.ca, identity.Hub(domain))),
+		"unknown authority":     s.issuer(t, "east", svid(t, stranger, clusterID(t, "east"))),
+		"showed no certificate": s.issuerOf(t, "east", func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }),
+	} {
+		err := i.End(t.Context(), i.Foretell(v))
+		require.ErrorContains(t, err, says)
+		oneLine(t, err)
+	}
+	require.Contains(t, s.grants(t, "east"), v.Decoded().Bundle.ID)
+	client, err := kubernetes.NewForConfig(lease.RESTConfig(s.Anonymous()))
+	require.NoError(t, err)
+	require.NoError(t, scale(t.Context(), client, s.Allowed, credentialstest.Checkout), "the credential lives")
+	require.NoError(t, lease.Revoke(t.Context()))
 }
 
 // A spoke that dies gives nothing back. Vault takes it back at the action's deadline.
@@ -222,13 +311,8 @@ func TestVaultSealedRestartedOrItsPluginKilled(t *testing.T) {
 	_, err = client.Logical().WriteWithContext(t.Context(), "kubernetes-east/creds/"+vault.RoleName(halfway.Decoded().Bundle.ID),
 		map[string]any{"kubernetes_namespace": s.Allowed, "ttl": "600s"})
 	require.NoError(t, err)
-	require.NoError(t, client.Auth().Token().RevokeSelfWithContext(t.Context(), ""))
-	worldtest.Eventually(t, "the identity to be gone", func(ctx context.Context) error {
-		if now := s.Identities(ctx, t, s.Allowed); len(now) != len(before) {
-			return fmt.Errorf("still there: %v", now)
-		}
-		return nil
-	})
+	s.endGrant(t, "east", halfway)
+	require.Equal(t, before, s.Identities(t.Context(), t, s.Allowed))
 	issue(sealed)
 	_, err = s.spoke(t, "east").Issue(t.Context(), used, life)
 	require.ErrorContains(t, err, "was used at", "sealing forgets nothing")

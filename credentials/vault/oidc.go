@@ -62,7 +62,7 @@ func (i *OIDC) Issue(ctx context.Context, v trust.Verified, life time.Duration) 
 	}
 	if s.until.Before(end) {
 		err := fmt.Errorf("%w: vault vouches for the action until %s, its time is over at %s", credentials.ErrRefused, s.until.Format(time.RFC3339), end.Format(time.RFC3339))
-		return nil, errors.Join(err, s.give(ctx))
+		return nil, errors.Join(err, i.judged.end(ctx, v.Decoded().Bundle.ID))
 	}
 	vouched := vouched{standing: s, path: OIDCEngine + "/token/" + OIDCRole(i.judged.cluster, v.Decoded().Bundle.ID), order: v.Order().ID, early: i.early}
 	var first *oauth2.Token // fetched now, so that a Vault that says no costs no request
@@ -70,7 +70,13 @@ func (i *OIDC) Issue(ctx context.Context, v trust.Verified, life time.Duration) 
 	both.Go(func() error { return i.Bind(ctx, v) })
 	both.Go(func() (err error) { first, err = vouched.fetch(ctx); return err })
 	id := i.Foretell(v)
-	give := func(ctx context.Context) error { return errors.Join(i.End(ctx, id), s.give(ctx)) }
+	give := func(ctx context.Context) error {
+		err := i.End(ctx, id)
+		if time.Now().After(s.until) { // so is Vault's token
+			return err
+		}
+		return errors.Join(err, i.judged.end(ctx, v.Decoded().Bundle.ID))
+	}
 	if err := both.Wait(); err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
@@ -79,16 +85,6 @@ func (i *OIDC) Issue(ctx context.Context, v trust.Verified, life time.Duration) 
 	vouched.first = make(chan *oauth2.Token, 1)
 	vouched.first <- first
 	return credentials.NewRenewedLease("oidc", id, vouched, s.until, give), nil
-}
-
-// give ends Vault's token, where that was not done before.
-func (s *standing) give(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended || time.Now().After(s.until) {
-		return nil
-	}
-	return s.leave(ctx)
 }
 
 // vouched gives the identity tokens of one bundle. It implements oauth2.TokenSource.

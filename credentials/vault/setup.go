@@ -251,13 +251,16 @@ path "sys/leases/revoke" {
 `, mount, roleParameters)
 }
 
-// handsPolicy lets the auth method make the role and the grant of a bundle, and remove both. It issues nothing.
+// handsPolicy lets the auth method make the role and the grant of a bundle, remove both, and end what was issued by them. It issues nothing.
 func handsPolicy(cluster string) string {
 	return fmt.Sprintf(`path "%[1]s/roles/writ-*" {
   capabilities = ["create", "update", "delete"]
 %[2]s}
 path "sys/policies/acl/%[3]s*" {
   capabilities = ["create", "update", "delete"]
+}
+path "sys/leases/revoke-prefix/%[1]s/creds/writ-*" {
+  capabilities = ["update", "sudo"]
 }
 `, Mount(cluster), roleParameters, grantPrefix(cluster))
 }

@@ -7,7 +7,8 @@
 // bundle is for. A bundle and its order are used up before the answer leaves, in Vault's replicated storage.
 //
 // Vault, not the spoke, makes the Kubernetes engine's role of the order's rules; the token's policy names that role's credential,
-// with its parameters, and nothing else. The token ends with the action's deadline and takes the credential with it.
+// with its parameters, and nothing else. It is a batch token: nothing of it is stored, it ends with the action's deadline and takes the
+// credential with it, and before that it is worth nothing any more from when the grant is ended.
 //
 // It never writes a bundle, a token or a key into a log, and never answers yes where it could not write down that it did.
 package vaultauth
@@ -48,10 +49,10 @@ func newBackend(now func() time.Time) *backend {
 		Help:        "Judges a bundle of Writ, and gives a token for the one credential that it orders.",
 		BackendType: logical.TypeCredential,
 		PathsSpecial: &logical.Paths{
-			Unauthenticated: []string{"login", handsPath},
+			Unauthenticated: []string{"login", "end", handsPath},
 			SealWrapStorage: []string{configKey, secretKey},
 		},
-		Paths:        []*framework.Path{b.pathLogin(), b.pathHands(), b.pathConfig(), b.pathClusters(), b.pathCluster()},
+		Paths:        []*framework.Path{b.pathLogin(), b.pathEnd(), b.pathGrants(), b.pathGrant(), b.pathHands(), b.pathConfig(), b.pathClusters(), b.pathCluster()},
 		PeriodicFunc: b.sweep,
 		Invalidate:   b.invalidate,
 	}

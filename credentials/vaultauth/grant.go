@@ -31,6 +31,9 @@ type grant struct {
 	verified  trust.Verified
 }
 
+// begun is what a token's time loses before there is the token: it counts from the beginning of the second in which it is made.
+const begun = time.Second
+
 // grantOf says what a bundle is worth, or why it is worth nothing.
 func grantOf(v trust.Verified, c clusterConfig, asked time.Duration) (grant, error) {
 	order, id := v.Order(), v.Decoded().Bundle.ID
@@ -46,7 +49,7 @@ func grantOf(v trust.Verified, c clusterConfig, asked time.Duration) (grant, err
 	}
 	cluster := order.Audience.Cluster
 	g := grant{cluster: cluster, mount: c.engine(), role: vault.RoleName(id), policy: vault.GrantPolicy(cluster, id), namespace: order.Target.Namespace,
-		audience: c.Audience, life: max(life.Truncate(time.Second), time.Second), verified: v}
+		audience: c.Audience, life: max(life.Truncate(time.Second), time.Second) + begun, verified: v}
 	if c.Audience != "" {
 		g.role = vault.OIDCRole(cluster, id)
 	}
@@ -87,27 +90,14 @@ func (g grant) path() string {
 // credentialLife is of the ServiceAccount's token, the shortest there is. It ends with the lease, and that with Vault's token.
 const credentialLife = "600s"
 
-// rules is the policy of the token: the one credential, and giving it back.
+// rules is the policy of the token: the one credential.
 func (g grant) rules() string {
 	if g.audience != "" {
-		return fmt.Sprintf(`path %q {
-  capabilities = ["read"]
-}
-path "auth/token/revoke-self" {
-  capabilities = ["update"]
-}
-`, g.path())
+		return fmt.Sprintf("path %q {\n  capabilities = [\"read\"]\n}\n", g.path())
 	}
-	return fmt.Sprintf(`path "%[1]s/creds/%[2]s" {
+	return fmt.Sprintf(`path %q {
   capabilities = ["create", "update"]
-  allowed_parameters = { "kubernetes_namespace" = [%[3]q], "ttl" = [%[4]q] }
+  allowed_parameters = { "kubernetes_namespace" = [%q], "ttl" = [%q] }
 }
-path "sys/leases/revoke" {
-  capabilities = ["update"]
-  allowed_parameters = { "lease_id" = ["%[1]s/creds/%[2]s/*"], "sync" = [] }
-}
-path "auth/token/revoke-self" {
-  capabilities = ["update"]
-}
-`, g.mount, g.role, g.namespace, credentialLife)
+`, g.path(), g.namespace, credentialLife)
 }

@@ -88,14 +88,21 @@ func (h *hands) prepare(ctx context.Context, s logical.Storage, c config, g gran
 	})
 }
 
-// clear takes back what prepare made, in the engine where the cluster's roles are now: with another one, its roles have gone. Clearing it
-// again is no error.
+// clear ends what was issued for a grant, and takes back what prepare made, in the engine where the cluster's roles are now: with another
+// one, its roles have gone. Clearing it again is no error.
 func (h *hands) clear(ctx context.Context, s logical.Storage, c config, r record, engine string) error {
-	return h.work(ctx, s, c, r.Cluster, func(ctx context.Context, client *api.Client) (err error) {
+	return h.work(ctx, s, c, r.Cluster, func(ctx context.Context, client *api.Client) error {
+		var policy, role, leases error
+		var all sync.WaitGroup // each to its end: one that fails keeps no other from being done
+		all.Go(func() { policy = client.Sys().DeletePolicyWithContext(ctx, r.Policy) })
 		if r.Mount == engine {
-			_, err = client.Logical().DeleteWithContext(ctx, rolePath(r.Mount, r.Role))
+			all.Go(func() { _, role = client.Logical().DeleteWithContext(ctx, rolePath(r.Mount, r.Role)) })
 		}
-		return errors.Join(err, client.Sys().DeletePolicyWithContext(ctx, r.Policy))
+		if r.Mount == engine && engine != vault.OIDCEngine {
+			all.Go(func() { leases = client.Sys().RevokePrefixWithContext(ctx, r.Mount+"/creds/"+r.Role) })
+		}
+		all.Wait()
+		return errors.Join(policy, role, leases)
 	})
 }
 

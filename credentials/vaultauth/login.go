@@ -31,20 +31,27 @@ func (b *backend) pathLogin() *framework.Path {
 	}
 }
 
-// facts are what a login is judged on, gathered once.
-type facts struct {
+// caller is the spoke that asks, and what this Vault knows of its cluster.
+type caller struct {
 	config  config
 	cluster string // that the client's SVID proves
 	known   clusterConfig
-	raw     []byte
-	asked   time.Duration
-	now     time.Time
+}
+
+// facts are what a login is judged on, gathered once.
+type facts struct {
+	caller
+
+	raw   []byte
+	asked time.Duration
+	now   time.Time
 }
 
 // login judges, burns, makes the role and the policy, and answers only when all of that is done.
 func (b *backend) login(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	f, no, err := b.gather(ctx, req, d)
-	if err != nil {
+	f := facts{now: b.now(), raw: []byte(d.Get("bundle").(string)), asked: time.Duration(d.Get("ttl").(int)) * time.Second}
+	var no, err error
+	if f.caller, no, err = b.caller(ctx, req, f.now); err != nil {
 		return nil, err
 	}
 	if no != nil {
@@ -100,25 +107,23 @@ func (b *backend) make(ctx context.Context, s logical.Storage, c config, g grant
 	return errors.Join(burned, made, err, open.write(ctx, s))
 }
 
-// gather reads what a login is judged on. no is for whoever cannot be served at all.
-func (b *backend) gather(ctx context.Context, req *logical.Request, d *framework.FieldData) (f facts, no, err error) {
-	f.now = b.now()
-	found, err := get(ctx, req.Storage, configKey, &f.config)
+// caller reads who asks. no is for whoever cannot be served at all.
+func (b *backend) caller(ctx context.Context, req *logical.Request, now time.Time) (c caller, no, err error) {
+	found, err := get(ctx, req.Storage, configKey, &c.config)
 	if err != nil {
-		return f, nil, err
+		return c, nil, err
 	}
 	if !found {
-		return f, errors.New("this auth method is not configured: writ vault setup"), nil
+		return c, errors.New("this auth method is not configured: writ vault setup"), nil
 	}
-	if f.cluster, no = f.config.client(req.Connection, f.now); no != nil {
-		return f, no, nil
+	if c.cluster, no = c.config.client(req.Connection, now); no != nil {
+		return c, no, nil
 	}
-	found, err = get(ctx, req.Storage, clusterPrefix+f.cluster, &f.known)
+	found, err = get(ctx, req.Storage, clusterPrefix+c.cluster, &c.known)
 	if err == nil && !found {
-		no = fmt.Errorf("cluster %s is not set up here: writ vault setup %s", f.cluster, f.cluster)
+		no = fmt.Errorf("cluster %s is not set up here: writ vault setup %s", c.cluster, c.cluster)
 	}
-	f.raw, f.asked = []byte(d.Get("bundle").(string)), time.Duration(d.Get("ttl").(int))*time.Second
-	return f, no, err
+	return c, no, err
 }
 
 // client is the cluster whose SVID the client's TLS connection proves.
@@ -183,7 +188,8 @@ func (r *recalled) read(raw []byte) (*trust.Root, error) {
 	return root, err
 }
 
-// auth is the token. All uses count, for one alone would take the lease with it; nothing renews it.
+// auth is the token: a batch token, of which Vault stores nothing. Nothing renews it, and it is worth something for as long as there is
+// its policy.
 func (g grant) auth() *logical.Auth {
 	order := g.verified.Order()
 	return &logical.Auth{
@@ -193,6 +199,6 @@ func (g grant) auth() *logical.Auth {
 			"action": order.Action, "path": g.path(), "namespace": g.namespace},
 		LeaseOptions:   logical.LeaseOptions{TTL: g.life, MaxTTL: g.life},
 		ExplicitMaxTTL: g.life,
-		TokenType:      logical.TokenTypeService,
+		TokenType:      logical.TokenTypeBatch,
 	}
 }

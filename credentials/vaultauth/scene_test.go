@@ -137,6 +137,8 @@ type door struct {
 	broken  bool
 	forbids string // what lies below it, as the hands' policy does what is of the other way to issue
 	logins  int
+	revoked []string      // below which leases were revoked
+	holds   chan struct{} // a policy that is written says so, and waits
 }
 
 func (d *door) paths() (paths []string) {
@@ -164,8 +166,13 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var data map[string]any
 	_ = json.NewDecoder(r.Body).Decode(&data)
 	path := strings.TrimPrefix(r.URL.Path, "/v1/")
+	if d.holds != nil && r.Method != http.MethodDelete && strings.HasPrefix(path, "sys/policies/") {
+		d.holds <- struct{}{}
+		<-d.holds
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	leases, revokes := strings.CutPrefix(path, "sys/leases/revoke-prefix/")
 	switch {
 	case d.broken:
 		w.WriteHeader(http.StatusInternalServerError)
@@ -179,6 +186,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"auth": map[string]any{"client_token": "hands-of-" + data["cluster"].(string), "lease_duration": 600}})
 	case r.Header.Get("X-Vault-Token") != "hands-of-east", d.forbids != "" && strings.HasPrefix(path, d.forbids):
 		w.WriteHeader(http.StatusForbidden)
+	case revokes:
+		d.revoked = append(d.revoked, leases)
+		w.WriteHeader(http.StatusNoContent)
 	case r.Method == http.MethodDelete:
 		delete(d.written, path)
 		w.WriteHeader(http.StatusNoContent)

@@ -16,7 +16,7 @@ const (
 	slack = 5 * time.Second
 )
 
-// sweep removes roles and policies of grants that are over, and forgets what could not be used again anyway. Vault calls it each
+// sweep removes roles and policies of grants that are over, has Vault end what it could not end by itself, and forgets what could not be used again anyway. Vault calls it each
 // minute on the active node.
 func (b *backend) sweep(ctx context.Context, req *logical.Request) error {
 	var c config
@@ -28,9 +28,12 @@ func (b *backend) sweep(ctx context.Context, req *logical.Request) error {
 	over, all := b.over(now)
 	var left []record
 	var failed error
+	down := map[string]bool{} // one try a minute is enough for a cluster that cannot be reached
 	for _, r := range over {
-		if err := b.clear(ctx, req.Storage, c, r); err != nil {
-			left, failed = append(left, r), errors.Join(failed, err)
+		if down[r.Cluster] {
+			left = append(left, r)
+		} else if err := b.clear(ctx, req.Storage, c, r); err != nil {
+			left, failed, down[r.Cluster] = append(left, r), errors.Join(failed, err), true
 		}
 	}
 	b.mu.Lock()
@@ -89,7 +92,7 @@ func (b *backend) sweepOne(ctx context.Context, s logical.Storage, c config, key
 	if past && r.Cleared {
 		return s.Delete(ctx, key)
 	}
-	if past || !r.Open && !r.Cleared && key == r.keys()[0] && now.After(r.End.Add(slack)) {
+	if past || r.live() && key == r.keys()[0] && now.After(r.End.Add(slack)) {
 		if err := b.clear(ctx, s, c, r); err != nil || !past {
 			return err
 		}

@@ -31,9 +31,12 @@ type record struct {
 	Keep    time.Time `json:"keep"` // until then neither bundle nor order could be used again
 	// Open is for a bundle that was not used after all: no token was given.
 	Open bool `json:"open,omitempty"`
-	// Cleared is where role and policy are gone again.
+	// Cleared is where role and policy are gone again, and with them what was issued.
 	Cleared bool `json:"cleared,omitempty"`
 }
+
+// live is where there is something of the grant that can be ended.
+func (r record) live() bool { return !r.Open && !r.Cleared }
 
 // record keeps what is used until no judge would take it any more: and somewhat longer, should Vault's clock be set back.
 func (g grant) record(now time.Time) record {
@@ -106,6 +109,12 @@ func (b *backend) unreserve(r record) {
 	for _, key := range r.keys() {
 		delete(b.reserved, key)
 	}
+}
+
+func (b *backend) isReserved(key string) bool {
+	b.reserving.Lock()
+	defer b.reserving.Unlock()
+	return b.reserved[key]
 }
 
 // write writes a record down, under both its keys.

@@ -186,14 +186,19 @@ func (w *thief) buy(svid *identity.SVID, raw []byte) []string {
 		return nil
 	}
 	client.SetToken(secret.Auth.ClientToken)
+	defer w.giveBack(client, secret.Auth.Metadata["bundle"])
 	secret, err = client.Logical().WriteWithContext(w.t.Context(), secret.Auth.Metadata["path"], map[string]any{"kubernetes_namespace": secret.Auth.Metadata["namespace"], "ttl": "600s"})
 	if err != nil {
 		return nil
 	}
-	defer func() { _ = client.Auth().Token().RevokeSelfWithContext(context.Background(), "") }()
 	token := secret.Data["service_account_token"].(string)
 	w.narrow(token)
 	return w.reach(token)
+}
+
+func (w *thief) giveBack(client *api.Client, bundle string) {
+	_, err := client.Logical().WriteWithContext(w.t.Context(), vault.AuthPath+"end", map[string]any{"bundle": bundle})
+	require.NoError(w.t, err)
 }
 
 // narrow demands that the Role of a credential alone, without the admission that stands behind it, allows no more than what was ordered.

@@ -138,7 +138,7 @@ func (v *vaulted) applied(t *testing.T, id string, replicas int) {
 	t.Helper()
 	receipt := v.receipt(id)
 	require.Equal(t, bundle.Applied, receipt.Result, "%v", receipt.Refusal)
-	require.True(t, strings.HasPrefix(receipt.Credential, "vault:kubernetes-east/creds/writ-"+id+"/"), receipt.Credential)
+	require.Equal(t, "vault:kubernetes-east/creds/writ-"+id, receipt.Credential)
 	require.Equal(t, replicas, v.replicas(t))
 	v.nothingLeft(t)
 }

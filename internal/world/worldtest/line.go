@@ -17,6 +17,8 @@ type Line struct {
 	delay time.Duration // of each piece that goes through, either way
 	held  chan struct{} // nil while nothing is held; closed where it goes on
 	open  []*pair
+
+	turnedAway int
 }
 
 // pair is one connection through the line.
@@ -58,6 +60,7 @@ func (l *Line) join(from net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
+		l.turnedAway++
 		_, _ = from.Close(), to.Close()
 		return
 	}
@@ -108,6 +111,13 @@ func (l *Line) Cut(down bool) {
 		_, _ = p.from.Close(), p.to.Close()
 	}
 	l.open = nil
+}
+
+// TurnedAway is how many connections were tried while the line was cut.
+func (l *Line) TurnedAway() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.turnedAway
 }
 
 // Slow has each piece that goes through, either way, take so long more.
