@@ -24,6 +24,9 @@ const (
 	presenceEvery = time.Second
 	// contactEvery is how often the last contact of a connected cluster, and the queue of each, is looked at, though nothing changed.
 	contactEvery = time.Minute
+	// movesEvery is how often it is written at most that a cluster's actions come and go, as long as nothing is frozen there: each writing
+	// costs the hub's API server what a request costs it, and a busy fleet's Clusters would be written more often than its requests.
+	movesEvery = 2 * time.Second
 	// maxVersion bounds, in bytes, what a spoke calls the version of its cluster.
 	maxVersion = 64
 )
@@ -68,6 +71,7 @@ type sighting struct {
 	offset    time.Duration // the spoke's clock, ahead of the hub's
 	contact   time.Time     // last; zero where it was refused from the start
 	dirty     bool
+	moved     bool           // its actions have come or gone, which may be written later
 	looked    time.Time      // when it was last written, or found to be as it was
 	queue     uint64         // as last written
 	issued    *issued        // nil where nothing was seen to be
@@ -111,14 +115,16 @@ func (p *Presence) Issued(cluster, credential, refused string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.sighting(cluster)
-	s.issued, s.dirty = &issued{credential, refused}, true
+	news := refused != "" || s.issued == nil || s.issued.refused != ""
+	s.issued, s.moved, s.dirty = &issued{credential, refused}, true, s.dirty || news
 }
 
 // Leased implements link.Presence.
 func (p *Presence) Leased(cluster string, leases *writv1.Leases) {
 	p.mu.Lock()
 	s := p.sighting(cluster)
-	s.leases, s.dirty = leases, true
+	news := s.leases == nil || len(s.leases.GetFreezes())+len(leases.GetFreezes()) > 0
+	s.leases, s.moved, s.dirty = leases, true, s.dirty || news
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -186,12 +192,12 @@ func (p *Presence) due() map[string]sighting {
 	defer p.mu.Unlock()
 	due, now := map[string]sighting{}, p.now()
 	for cluster, s := range p.seen {
-		if s.dirty || now.Sub(s.looked) > contactEvery {
+		if s.dirty || s.moved && now.Sub(s.looked) >= movesEvery || now.Sub(s.looked) > contactEvery {
 			if s.connected {
 				s.contact = now
 			}
 			due[cluster] = *s
-			s.dirty, s.looked = false, now
+			s.dirty, s.moved, s.looked = false, false, now
 		}
 	}
 	return due
@@ -223,7 +229,7 @@ func (p *Presence) write(ctx context.Context, cluster string, s sighting) error 
 		return err
 	}
 	conditions, changed := merge(object.Status.Conditions, conditionsOf(cluster, s, standing), object.Generation)
-	if !s.dirty && !s.connected && !changed && standing.Queue == s.queue {
+	if !s.dirty && !s.moved && !s.connected && !changed && standing.Queue == s.queue {
 		return nil
 	}
 	status := statusOfCluster(s, standing)

@@ -47,15 +47,27 @@ func NewProjector(decisions Decisions, log *slog.Logger) *Projector {
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 10*time.Second))}
 }
 
-// passing is how long a status may wait to be written while its action is on the move: what is overtaken meanwhile is never
-// written, and the API server has a fraction of the work.
-const passing = 250 * time.Millisecond
+// What is overtaken while it waits to be written is never written, and the API server has a fraction of the work.
+const (
+	// passing is how long the status of an action on the move waits at least, and passingAtMost at most, however many there are.
+	passing       = 250 * time.Millisecond
+	passingAtMost = 2 * time.Second
+	// perSecond is about how many statuses of actions on the move are written a second: each costs the hub's API server as much as
+	// the request itself, and an action that others delay passes through more of them.
+	perSecond = 10
+)
+
+// passingFor is how long a status waits where so many do: a quarter of a second in daily use.
+func passingFor(waiting int) time.Duration {
+	return min(max(passing, time.Duration(waiting)*time.Second/perSecond), passingAtMost)
+}
 
 // Project has a record written: at once where somebody is asked for a word, which nobody has said yet, or nothing more will come; else
 // soon. It does not block.
 func (p *Projector) Project(r gateway.Record) {
 	p.mu.Lock()
 	p.newest[r.Request.ID] = r
+	wait := passingFor(len(p.newest))
 	p.mu.Unlock()
 	if p.Presence != nil && r.Receipt != nil && r.Outcome == nil {
 		p.tellIssued(r.Request.Cluster, r.Receipt)
@@ -65,7 +77,7 @@ func (p *Projector) Project(r gateway.Record) {
 		p.work.Add(r.Request.ID)
 		return
 	}
-	p.work.AddAfter(r.Request.ID, passing)
+	p.work.AddAfter(r.Request.ID, wait)
 }
 
 // tellIssued tells from a receipt whether its action had a credential; where it ended before it asked for one, that says nothing.
