@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,9 +47,9 @@ func used(b *testing.B) processor {
 }
 
 // reportSince adds what was used meanwhile, in milliseconds of one core for each of n actions.
-func (before processor) reportSince(b *testing.B, n int) {
+func (before processor) reportSince(b *testing.B, prefix string, n int) {
 	b.Helper()
 	for name, after := range used(b) {
-		b.ReportMetric(float64((after-before[name]).Milliseconds())/float64(n), fmt.Sprintf("%s-cpu-ms/action", name))
+		b.ReportMetric(float64((after-before[name]).Milliseconds())/float64(n), prefix+name+"-cpu-ms/action")
 	}
 }
