@@ -47,6 +47,7 @@ type walk struct {
 
 // Every cell of the table in docs/authorisation.md is a call of a running hub: allowed or refused as written.
 func TestTheAuthorisationTableIsWhatTheHubDoes(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

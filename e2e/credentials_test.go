@@ -35,6 +35,7 @@ func silence(ctx context.Context, t *testing.T, c client.Client) {
 
 // A credential is seen while it is live, with who asked for it; and it ends when somebody says so, with the action that it was for.
 func TestCredentialsAreSeenAndEnded(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}, Bare: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

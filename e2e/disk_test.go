@@ -20,6 +20,7 @@ import (
 // The disk under the spoke's journal fills up: what cannot be written down is not done, the request says so, and once there
 // is room it is taken.
 func TestTheJournalsDiskIsFull(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "spoke-east", "journal")
 	require.NoError(t, os.MkdirAll(disk, 0o700))

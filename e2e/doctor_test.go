@@ -42,6 +42,7 @@ func diagnosed(ctx context.Context, t require.TestingT, f *fleet.Fleet) (errors,
 
 // A fleet in which one thing after the other is broken and mended.
 func TestDoctorFindsWhatIsBroken(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Vault: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

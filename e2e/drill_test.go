@@ -21,11 +21,13 @@ var trustRoot2 = regexp.MustCompile(`(?m)^Trust root +version 2$`)
 // Every key of a fleet is replaced while actions flow: none is lost, everybody has followed, and the audit log has no gap. It can
 // fail: where Vault was not told of the next trust root the drill lost 15 actions of 37, and 4 of 50 before Vault knew the former one still.
 func TestEveryKeyIsRotatedWhileActionsFlow(t *testing.T) {
+	t.Parallel()
 	t.Run("tokenrequest", func(t *testing.T) { rotateAll(t, false, 2) })
 	t.Run("vault", func(t *testing.T) { rotateAll(t, true, 7) })
 }
 
 func rotateAll(t *testing.T, vault bool, steps int) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}, Vault: vault})
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

@@ -30,6 +30,7 @@ type said struct {
 // A cluster is registered by one command, which installs the spoke and ends with the cluster ready; here the test is the kubelet, and
 // starts the real spoke with what the command put into the cluster. Then the spoke loses its journal, and comes back by one command.
 func TestOneCommandRegistersAClusterAndAnotherLetsItRejoin(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 // A cluster is frozen while its spoke is cut off and a bundle is queued for it: neither a restart of the hub nor one of the spoke
 // has it executed, and what is asked meanwhile is refused. Another cluster goes on. Once thawed, the cluster does what is asked.
 func TestAFrozenClusterStaysFrozen(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

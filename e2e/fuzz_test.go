@@ -28,6 +28,7 @@ const perField = 4
 // What admission lets in, the hub takes in: whatever is in the fields of whatever kind, it does not die, does not stop reading what
 // others declare, and answers everybody whom it owes an answer.
 func TestTheHubTakesInWhatAdmissionLetsIn(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Bare: true, PerMinute: 1000000})
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

@@ -17,6 +17,7 @@ import (
 // What Flux owns is not changed until a policy says what then; and once something has put a change back, the agent that made it may not
 // make it again.
 func TestWhatAnotherToolOwns(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

@@ -22,6 +22,7 @@ import (
 // A scale beyond the threshold is stopped by each of the three guards alone, with the other two opened wide: the hub's policies,
 // the cluster's own policy in the spoke, and admission in the workload cluster.
 func TestEachGuardStopsAloneWhatIsBeyondTheThreshold(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Bare: true, PerMinute: 100000})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

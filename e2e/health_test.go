@@ -32,6 +32,7 @@ func get(ctx context.Context, t *testing.T, url string) (int, string) {
 // Hub and spoke say that they are alive and ready, count one action, and tell nobody a secret; a spoke without its hub stays
 // alive.
 func TestHealthAndMetrics(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()

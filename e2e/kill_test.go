@@ -67,6 +67,7 @@ func spokeKills() []kill {
 // Hub or spoke is killed at every moment of an action's life and started again. The change is made exactly once, or not at all
 // where the request says so; the audit log has no gap; and the next action works.
 func TestKilledAtEveryMoment(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	armed := filepath.Join(dir, "armed")
 	env := []string{fault.Variable + "=" + armed}

@@ -15,6 +15,7 @@ import (
 // One action's whole life: a rollout breaks, the spoke reports it, the playbook proposes, somebody approves, the Deployment
 // heals, and the audit log verifies.
 func TestABrokenRolloutHeals(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()

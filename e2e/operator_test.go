@@ -29,7 +29,7 @@ func operatorOf(ctx context.Context, t *testing.T, f *fleet.Fleet, user string) 
 	t.Helper()
 	require.NoError(t, client.IgnoreAlreadyExists(f.Client.Create(ctx, operatorBinding(user))))
 	config := t.TempDir()
-	t.Setenv("XDG_CONFIG_HOME", config)
+	f.CLI = []string{"XDG_CONFIG_HOME=" + config}
 	loggedIn(ctx, t, f, user)
 	svid, err := identity.LoadSVID(filepath.Join(config, "writ", "operator", "svid.pem"))
 	require.NoError(t, err)
@@ -52,11 +52,12 @@ func loggedIn(ctx context.Context, t *testing.T, f *fleet.Fleet, user string) {
 // An operator replaces the authority and publishes a trust root from a machine that has neither the hub's data nor, after the login, a
 // kubeconfig; until the right is taken away.
 func TestAnOperatorWorksFromElsewhere(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	config := t.TempDir()
-	t.Setenv("XDG_CONFIG_HOME", config)
+	f.CLI = []string{"XDG_CONFIG_HOME=" + config}
 	away := func(args ...string) (string, error) { return f.WritAs(ctx, filepath.Join(config, "none"), args...) }
 	_, err := away("operator", "whoami")
 	require.ErrorContains(t, err, "no operator has logged in here: writ operator login")

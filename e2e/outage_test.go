@@ -16,6 +16,8 @@ import (
 	"github.com/writ-dev/writ/e2e/fleet"
 )
 
+// The tests of this file are not run beside others: they count on an API server that comes back to be quick about it.
+
 // approved asks for six replicas, which somebody has to approve, and returns what approves it.
 func (w *workloads) approved(ctx context.Context, name string) (r *v1alpha1.ActionRequest, approve func()) {
 	w.t.Helper()

@@ -23,6 +23,7 @@ import (
 // Every command of the pages about using and operating Writ is typed, page by page, each page into one shell. What the table says
 // is put in for what only holds elsewhere, or would not end. The pages about installing are typed on kind: make e2e.
 func TestEveryCommandOfTheDocumentation(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Vault: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

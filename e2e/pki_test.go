@@ -19,6 +19,7 @@ import (
 // Vault keeps the key of the CA from the first day: it signs every SVID; while it is sealed what runs goes on, and the hub starts; and
 // the authority is replaced by another of Vault's while actions are under way.
 func TestVaultKeepsTheKeyOfTheCA(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, PKI: true, PerMinute: 10000})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

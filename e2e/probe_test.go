@@ -44,6 +44,7 @@ type prober struct {
 // A probe's whole life: refused where no pod can run and where the target has no such port, before anybody is asked; approved, done by a
 // pod, its result read; where the spoke is killed in between, told as interrupted, with nothing left; and not done under a freeze.
 func TestAServiceIsProbed(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Bare: true, PerMinute: 10000})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

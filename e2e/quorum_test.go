@@ -26,6 +26,7 @@ import (
 // An action of tier high runs once two approvers have signed its order, one with a key file and one by an ssh-agent. Whatever else
 // is said does not count, and nothing is signed for the cluster until then.
 func TestTierHighNeedsAQuorumThatSigns(t *testing.T) {
+	t.Parallel()
 	hardware := trusttest.NewAuthenticator(t, ssh.KeyAlgoSKED25519, "ssh:")
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Hardware: map[string]ssh.PublicKey{"ana": hardware.Public}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -59,7 +60,7 @@ func TestTierHighNeedsAQuorumThatSigns(t *testing.T) {
 			Spec: v1alpha1.ApprovalSpec{Request: r.Name, OrderDigest: open.Status.OrderDigest, Verdict: v1alpha1.Approve, Signature: signature}}))
 	}
 
-	t.Setenv("SSH_AUTH_SOCK", "")
+	f.CLI = []string{"SSH_AUTH_SOCK="}
 	for _, bad := range []struct {
 		who, says string
 		flags     []string
@@ -96,7 +97,7 @@ func TestTierHighNeedsAQuorumThatSigns(t *testing.T) {
 	waits("sam has signed already")
 	w.untouched(ctx, before)
 
-	t.Setenv("SSH_AUTH_SOCK", agentWith(t, f.ApproverKey("kim")))
+	f.CLI = []string{"SSH_AUTH_SOCK=" + agentWith(t, f.ApproverKey("kim"))}
 	out, err = f.WritAs(ctx, as["kim"], "approve", r.Name, "--yes", "--wait")
 	require.NoError(t, err, out)
 	done, err := f.Until(ctx, key, fleet.Phase(v1alpha1.PhaseSucceeded))
@@ -141,14 +142,14 @@ func byHardware(ctx context.Context, t *testing.T, w *workloads, as map[string]s
 	require.NoError(t, err)
 	untouched := *hardware
 	untouched.Flags = 0
-	t.Setenv("SSH_AUTH_SOCK", untouched.Serve(t))
+	f.CLI = []string{"SSH_AUTH_SOCK=" + untouched.Serve(t)}
 	_, err = f.WritAs(ctx, as["ana"], "approve", r.Name, "--yes")
 	require.ErrorContains(t, err, "what was signed does not count")
 	var words v1alpha1.ApprovalList
 	require.NoError(t, f.Client.List(ctx, &words))
 	require.False(t, slices.ContainsFunc(words.Items, func(a v1alpha1.Approval) bool { return a.Spec.Approver == "ana" }), "nothing was written")
 	w.untouched(ctx, before)
-	t.Setenv("SSH_AUTH_SOCK", hardware.Serve(t))
+	f.CLI = []string{"SSH_AUTH_SOCK=" + hardware.Serve(t)}
 	out, err := f.WritAs(ctx, as["ana"], "approve", r.Name, "--yes", "--wait")
 	require.NoError(t, err, out)
 	require.Contains(t, out, "touch your hardware key")

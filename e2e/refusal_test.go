@@ -26,6 +26,7 @@ import (
 // A policy that does not compile is refused where it is written, once an administrator has put up the guard; without the guard
 // it says so, and denies.
 func TestAPolicyThatDoesNotCompile(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -57,6 +58,7 @@ func TestAPolicyThatDoesNotCompile(t *testing.T) {
 
 // What nobody may ask for is refused with its reason, wherever it enters, and reaches no workload.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, PerMinute: 10000})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

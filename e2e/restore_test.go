@@ -35,6 +35,7 @@ func carriedOut(ctx context.Context, t *testing.T, f *fleet.Fleet, r *v1alpha1.A
 // goes on; one that has taken bundles that the hub no longer knows is refused, and nothing is signed for it; what was done is
 // not done again.
 func TestARestoredHubSignsNothingForAClusterThatIsAheadUntilTheRootKeysSaySo(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

@@ -18,6 +18,7 @@ import (
 // A cluster is revoked while its spoke is connected: it is cut off, stays so through a restart of the hub and of the spoke, and
 // nothing is signed for it. Another cluster goes on. Once removed, nothing of the old spoke counts.
 func TestARevokedClusterIsCutOff(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

@@ -84,7 +84,9 @@ const whereNotStreamed = "the API server does not stream lists"
 // What is granted is used, and nothing is asked for that is not granted: every action of this fleet on every kind it takes, a broken rollout, a hub and
 // a spoke that start anew; then who asked the API servers for what, beside what RBAC gives them.
 func TestNoRightIsGrantedThatIsNotUsed(t *testing.T) {
+	t.Parallel()
 	t.Run("with tokens of the API server", func(t *testing.T) {
+		t.Parallel()
 		f := start(t, fleet.Options{Clusters: []string{"east"}, Audited: true})
 		live(t, f)
 		for name, who := range map[string]account{
@@ -100,6 +102,7 @@ func TestNoRightIsGrantedThatIsNotUsed(t *testing.T) {
 		}
 	})
 	t.Run("with Vault", func(t *testing.T) {
+		t.Parallel()
 		f := start(t, fleet.Options{Clusters: []string{"east"}, Audited: true, Vault: true})
 		live(t, f)
 		for name, who := range map[string]account{
@@ -193,7 +196,7 @@ func live(t *testing.T, f *fleet.Fleet) {
 	r := rolloutOf("billing", `{"replicas":3}`, "east")
 	require.NoError(t, f.Client.Create(ctx, r))
 	rolledOut(ctx, t, f, r, v1alpha1.RolloutSucceeded)
-	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	f.CLI = []string{"XDG_CONFIG_HOME=" + t.TempDir()}
 	_, err := f.Writ(ctx, "operator", "login")
 	require.NoError(t, err)
 	f.KillHub()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 // A rollout over two clusters: the first failure stops it; one that fails later is undone by requests of their own, judged and
 // logged like any other, in the name of the person who made the rollout, across a hub that is killed in between.
 func TestRolloutsOverTwoClusters(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -87,6 +89,7 @@ func TestRolloutsOverTwoClusters(t *testing.T) {
 // What did not have its effect is undone where the policy says so, by a request that is judged again, even if the hub was away when
 // the spoke saw it; what undoes is never undone.
 func TestAMissIsUndone(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -172,11 +175,10 @@ func steadNotBelieved(ctx context.Context, t *testing.T, f *fleet.Fleet) {
 	}
 }
 
-var rollouts int
+var rollouts atomic.Int32
 
 func rolloutOf(target, parameters string, clusters ...string) *v1alpha1.Rollout {
-	rollouts++
-	return &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("rollout-%d", rollouts)}, Spec: v1alpha1.RolloutSpec{
+	return &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("rollout-%d", rollouts.Add(1))}, Spec: v1alpha1.RolloutSpec{
 		Request: v1alpha1.RequestTemplate{Action: "scale", Parameters: &apiextensionsv1.JSON{Raw: []byte(parameters)},
 			Target: v1alpha1.Target{APIVersion: "apps/v1", Kind: "Deployment", Namespace: fleet.Namespace, Name: target}},
 		Selector: v1alpha1.ClusterSelector{Names: clusters}, Waves: []v1alpha1.Wave{{Canary: new(int32(1))}}, Pause: "0s", OnFailure: v1alpha1.FailureStop}}

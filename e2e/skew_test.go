@@ -51,6 +51,7 @@ func withCapability(t *testing.T, program string, n uint32) (programs string) {
 // A spoke that is one capability older or newer than its hub does its work; by two it is not let in, does nothing, and its
 // operator is told what to upgrade.
 func TestSkew(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

@@ -21,6 +21,7 @@ const parked = 64
 // One spoke stops reading while its queue is full. The other spoke's actions go on as before, and once the stuck one wakes up
 // it has all of its own.
 func TestAStuckSpokeDelaysNobody(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east", "west"}, PerMinute: 100000, Queue: parked})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

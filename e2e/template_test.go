@@ -47,6 +47,7 @@ rules:
 // An action of a site's own, from its declaration to its undoing: nothing is done before the cluster's admin has allowed that very
 // template, and what is done is what was rehearsed and approved.
 func TestAnActionOfTheSite(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Bare: true, PerMinute: 100000})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

@@ -26,6 +26,7 @@ import (
 // Other people's tools check what Writ wrote: openssl the bundle's signature, Tessera's fsck the audit log, the OpenTelemetry
 // Collector the trace.
 func TestOtherPeoplesTools(t *testing.T) {
+	t.Parallel()
 	collector := startCollector(t)
 	export := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collector.address, "OTEL_EXPORTER_OTLP_INSECURE=true"}
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Hub: export, Spoke: export})

@@ -31,6 +31,7 @@ func (w *workloads) unsigned(ctx context.Context, r *v1alpha1.ActionRequest, say
 // The gateway's key is in Vault from the first day: what Vault signs is done; what it does not sign waits, says why, and is done once
 // it does; and the key is replaced by its next version.
 func TestVaultHoldsTheGatewaysKey(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Transit: true, PerMinute: 10000})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

@@ -16,6 +16,7 @@ import (
 
 // Vault knows of no way to the cluster, and vouches for an action; the cluster's API server takes its word. Nothing is left of it.
 func TestVaultVouchesWhereItHasNoWay(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Vault: true, OIDC: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

@@ -20,6 +20,7 @@ import (
 // Vault's token in a cluster is changed while actions are under way, and none is lost: also where the tokens of before end at once, which
 // nobody can use then.
 func TestVaultsTokenIsRotated(t *testing.T) {
+	t.Parallel()
 	f := start(t, fleet.Options{Clusters: []string{"east"}, Vault: true, PerMinute: 10000})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

@@ -61,6 +61,8 @@ type Options struct {
 	Fsync bool
 	// Hub and Spoke are variables for the environment of the programs, such as where to export traces.
 	Hub, Spoke []string
+	// CLI are such variables for writ, which may change as the fleet runs.
+	CLI []string
 	// Audited has the API servers write down who did what, see Requests.
 	Audited bool
 	// PerMinute is the hub's rate limit, and Queue how many bundles may wait for a cluster; 0 is its default.

@@ -204,6 +204,6 @@ func output(command *exec.Cmd) (string, error) {
 
 func (f *Fleet) writ(ctx context.Context, kubeconfig string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, filepath.Join(f.Bin, "writ"), args...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "WRIT_AUDIT_LOG="+f.AuditLog(), "WRIT_AUDIT_KEY="+f.AuditKey())
+	command.Env = slices.Concat(os.Environ(), []string{"KUBECONFIG=" + kubeconfig, "WRIT_AUDIT_LOG=" + f.AuditLog(), "WRIT_AUDIT_KEY=" + f.AuditKey()}, f.CLI)
 	return command
 }
