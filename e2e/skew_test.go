@@ -36,7 +36,7 @@ func withCapability(t *testing.T, program string, n uint32) (programs string) {
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{source: other}})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", filepath.Join(dir, program), "../cmd/"+program)
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-overlay", filepath.Join(dir, "overlay.json"), "-o", filepath.Join(dir, program), "../cmd/"+program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))

@@ -14,7 +14,7 @@ import (
 // Build compiles writ, writ-hub and writ-spoke into a folder, as they are in the tree now.
 func Build(ctx context.Context, dir string, flags ...string) error {
 	const programs = "github.com/writ-dev/writ/cmd/"
-	args := slices.Concat([]string{"build", "-o", dir}, flags, []string{programs + "writ", programs + "writ-hub", programs + "writ-spoke"})
+	args := slices.Concat([]string{"build", "-o", dir, "-ldflags", "-s -w"}, flags, []string{programs + "writ", programs + "writ-hub", programs + "writ-spoke"})
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := command.CombinedOutput(); err != nil {
