@@ -32,6 +32,7 @@ const (
 // A Vault that is slow costs time and nothing else. One that does not answer at all costs the action, at its deadline: nothing is done
 // then, nor later.
 func TestVaultIsSlow(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	v.toVault.Slow(200 * time.Millisecond)
 	v.applied(t, v.take(t, enough), 4)
@@ -50,6 +51,7 @@ func TestVaultIsSlow(t *testing.T) {
 
 // A firewall forgets the spoke's connection to Vault and tells neither end: the action that finds out is done by a new one.
 func TestALostConnectionToVaultIsReplaced(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	v.applied(t, v.take(t, enough), 4)
 	v.toVault.Lose()
@@ -58,6 +60,7 @@ func TestALostConnectionToVaultIsReplaced(t *testing.T) {
 
 // Vault is restarted after the login and before the credential: the token is good afterwards, and the bundle is not needed again.
 func TestVaultIsRestartedBetweenLoginAndRead(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	v.toAPI.Cut(true) // so that the login is all that succeeds
 	id := v.take(t, enough)
@@ -83,6 +86,7 @@ func (v *vaulted) grants(t *testing.T) []any {
 // What Vault gave is taken back in the middle of the action, between the dry run and the change: the change is not made. Whoever runs Vault
 // has two ways.
 func TestTheCredentialIsTakenBackMidAction(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	for name, take := range map[string]func(id string) error{
 		"its grant is ended": func(id string) error {
@@ -122,6 +126,7 @@ func TestTheCredentialIsTakenBackMidAction(t *testing.T) {
 // The plugin's process is killed again and again, between logins and in the middle of them: each action is carried out once or not at
 // all, and what is said of it is true.
 func TestThePluginIsKilledBetweenAndDuringLogins(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	kill := func() int {
 		killed, err := v.vault.KillPlugin(worldvault.AuthPlugin)
@@ -158,6 +163,7 @@ func TestThePluginIsKilledBetweenAndDuringLogins(t *testing.T) {
 // A plugin that cannot be started costs the actions meanwhile. Where Vault does not try again by itself, it does when it is told to
 // reload the plugin, as docs/troubleshooting.md says.
 func TestThePluginCannotBeStarted(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	v.applied(t, v.take(t, enough), 4)
 	program := filepath.Join(v.vault.Dir(), "plugins", worldvault.AuthPlugin)
@@ -174,6 +180,7 @@ func TestThePluginCannotBeStarted(t *testing.T) {
 
 // Any one clock is 10 minutes off, of the hub, the spoke and Vault: nothing is done, and which judge refused is said.
 func TestAClockIsTenMinutesOff(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	right := v.f.Now
 	for name, tc := range map[string]struct {
@@ -200,8 +207,10 @@ func TestAClockIsTenMinutesOff(t *testing.T) {
 
 // The API server is away for Vault when the lease is to end: it is tried until it is done, and shown as live until then.
 func TestTheAPIServerIsAwayAtRevoke(t *testing.T) {
+	t.Parallel()
 	for name, within := range map[string]time.Duration{"within the action's time": enough, "beyond it": 3 * time.Second} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			v := newVaulted(t, "")
 			v.gate.onceBefore(changes, func() { v.toAPI.Cut(true) })
 			id := v.take(t, within)
@@ -227,6 +236,7 @@ func TestTheAPIServerIsAwayAtRevoke(t *testing.T) {
 // The spoke gives nothing back, for its way to Vault is cut as soon as it has changed something. Vault ends the credential at the
 // action's deadline: how long after it, docs/performance.md says.
 func TestNoLeaseOutlivesItsDeadline(t *testing.T) {
+	t.Parallel()
 	v := newVaulted(t, "")
 	var gone, refused []time.Duration
 	for n := range 5 {
@@ -270,6 +280,7 @@ func (v *vaulted) may(ctx context.Context, token string) (bool, error) {
 
 // The disk under Vault's storage is full: it gives no credential that it cannot write down, and says so; once there is room it works.
 func TestVaultsStorageIsFull(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "data")
 	require.NoError(t, os.MkdirAll(disk, 0o700))
