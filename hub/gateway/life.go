@@ -29,7 +29,7 @@ var life = []step{
 	{name: "logIntent", take: (*Gateway).logIntent},
 	{name: "sign", take: (*Gateway).sign},
 	{name: "dispatch", take: (*Gateway).dispatch},
-	{name: "awaitReceipt", take: (*Gateway).awaitReceipt},
+	{name: "awaitReceipt", take: (*Gateway).awaitReceipt, last: true}, // its target is free before anybody is asked to undo it
 	{name: "observe", take: (*Gateway).observe},
 	{name: "undo", take: (*Gateway).undo},
 	{name: "lease", take: (*Gateway).lease},

@@ -16,7 +16,11 @@ import (
 )
 
 // Undo implements gateway.Undoer: it writes down what the API server would be asked for.
-func (h *hub) Undo(_ context.Context, of gateway.Request, trace string, inverse catalogue.Undo, why string) (string, error) {
+func (h *hub) Undo(ctx context.Context, of gateway.Request, trace string, inverse catalogue.Undo, why string) (string, error) {
+	holder, err := h.store.Get(ctx, "busy/"+of.Cluster+"/"+of.Target.String())
+	if err == nil {
+		h.t.Errorf("%s is asked for while %s still holds its target", v1alpha1.UndoName(of.Name), holder.Value)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.undos = append(h.undos, gateway.Request{ID: of.ID + "-undo", Namespace: of.Namespace, Name: v1alpha1.UndoName(of.Name), Cluster: of.Cluster,
@@ -83,6 +87,21 @@ func TestAMissIsUndone(t *testing.T) {
 			require.Equal(t, "alice", e.Intent.Requester)
 		}
 	}
+}
+
+// The receipt and what came of it are heard at once, as after a restart of the hub. The target is free all the same before the undo is asked
+// for: it would be refused for the very action that it undoes.
+func TestAMissThatIsHeardWithItsReceiptIsUndone(t *testing.T) {
+	h := newHub(t)
+	h.allow(onMiss(v1alpha1.OnMissUndo))
+	h.drift = three
+	h.submit(request("a", "scale", `{"replicas":5}`))
+	dispatched := h.until("a", v1alpha1.PhaseDispatched)
+	h.stop()
+	h.answer(dispatched)
+	h.start()
+	h.until("a", v1alpha1.PhaseIneffective)
+	require.Len(t, h.undone(), 1)
 }
 
 func TestWhatIsNotUndone(t *testing.T) {
