@@ -76,6 +76,10 @@ func TestAFrozenClusterStaysFrozen(t *testing.T) {
 	f.KillSpoke("east")
 	require.NoError(t, f.StartHub(ctx))
 	require.NoError(t, f.StartSpoke(ctx, "east"))
+	require.Eventually(t, func() bool { // the hub opens what was thawed once spokes are told
+		var east v1alpha1.Cluster
+		return f.Client.Get(ctx, client.ObjectKey{Name: "east"}, &east) == nil && len(east.Status.Freezes) == 0
+	}, time.Minute, 50*time.Millisecond)
 	carriedOut(ctx, t, f, scaleIn("east", "thawed", "5"))
 	workloads, err := f.Workloads("east")
 	require.NoError(t, err)
