@@ -28,13 +28,13 @@ func (b *backend) pathEnd() *framework.Path {
 
 func (b *backend) giveBack(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	c, no, err := b.caller(ctx, req, b.now())
-	if err == nil && no == nil {
-		err = b.end(ctx, req.Storage, c.config, c.cluster, d.Get("bundle").(string))
+	if err != nil {
+		return nil, err
 	}
 	if no != nil {
 		return logical.ErrorResponse("%v", no), nil
 	}
-	return nil, err
+	return nil, b.end(ctx, req.Storage, c.config, c.cluster, d.Get("bundle").(string))
 }
 
 func (b *backend) pathGrants() *framework.Path {
@@ -44,25 +44,46 @@ func (b *backend) pathGrants() *framework.Path {
 			"cluster": {Type: framework.TypeString, Description: "The cluster's name."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: &framework.PathOperation{Callback: b.listGrants},
+			logical.ListOperation:   &framework.PathOperation{Callback: b.listGrants},
+			logical.DeleteOperation: &framework.PathOperation{Callback: b.endGrants},
 		},
-		HelpSynopsis: "The bundles for which there is still something in this Vault, or in the cluster by it.",
+		HelpSynopsis: "The bundles for which there is still something in this Vault, or in the cluster by it; deleting ends all of it.",
 	}
 }
 
 func (b *backend) listGrants(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	prefix := usedPrefix + d.Get("cluster").(string) + "/"
-	keys, err := req.Storage.List(ctx, prefix)
+	bundles, err := live(ctx, req.Storage, d.Get("cluster").(string))
+	return logical.ListResponse(bundles), err
+}
+
+// endGrants ends all grants of a cluster: one that cannot be ended keeps no other from it.
+func (b *backend) endGrants(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	var c config
+	found, err := get(ctx, req.Storage, configKey, &c)
+	if err != nil || !found {
+		return nil, err
+	}
+	cluster := d.Get("cluster").(string)
+	bundles, err := live(ctx, req.Storage, cluster)
+	for _, bundle := range bundles {
+		err = errors.Join(err, b.end(ctx, req.Storage, c, cluster, bundle))
+	}
+	return nil, err
+}
+
+// live are the bundles of a cluster that have got something that can be ended.
+func live(ctx context.Context, s logical.Storage, cluster string) (bundles []string, err error) {
+	prefix := usedPrefix + cluster + "/"
+	keys, err := s.List(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
-	var bundles []string
 	for _, key := range keys {
 		if !strings.HasPrefix(key, "bundle-") {
 			continue
 		}
 		var r record
-		found, err := get(ctx, req.Storage, prefix+key, &r)
+		found, err := get(ctx, s, prefix+key, &r)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +92,7 @@ func (b *backend) listGrants(ctx context.Context, req *logical.Request, d *frame
 		}
 	}
 	slices.Sort(bundles)
-	return logical.ListResponse(bundles), nil
+	return bundles, nil
 }
 
 func (b *backend) pathGrant() *framework.Path {
@@ -108,7 +129,7 @@ func (b *backend) end(ctx context.Context, s logical.Storage, c config, cluster,
 	if err != nil || !found || !r.live() {
 		return err
 	}
-	if err := b.clear(ctx, s, c, r); err != nil {
+	if err := b.takeBack(ctx, s, c, r); err != nil {
 		return fmt.Errorf("ending what bundle %s got: %w", bundle, err)
 	}
 	b.mu.Lock()

@@ -53,6 +53,20 @@ func TestWhatABundleGotIsGivenBackOnce(t *testing.T) {
 	require.ErrorContains(t, answer.Error(), "was used at", "for good")
 }
 
+func TestAllThatAClusterGotIsEnded(t *testing.T) {
+	s := newScene(t)
+	s.granted(t, "a")
+	s.granted(t, "b")
+	_, err := s.do(t.Context(), logical.DeleteOperation, "grants/west", nil)
+	require.NoError(t, err)
+	require.Len(t, s.grants(t), 2, "another cluster's stay")
+	_, err = s.do(t.Context(), logical.DeleteOperation, "grants/east", nil)
+	require.NoError(t, err)
+	require.Empty(t, s.grants(t))
+	require.Empty(t, s.door.paths())
+	require.Equal(t, []string{"kubernetes-east/creds/writ-bundle-a", "kubernetes-east/creds/writ-bundle-b"}, s.door.revoked)
+}
+
 func TestWhatIsNotOnesOwnIsNotEnded(t *testing.T) {
 	s := newScene(t)
 	s.granted(t, "a")

@@ -101,16 +101,21 @@ func (b *backend) sweepOne(ctx context.Context, s logical.Storage, c config, key
 	return nil
 }
 
-// clear takes back what was made for a grant, and writes that down. Where the bundle came again meanwhile, having been of no use the
-// first time, what is there is the later grant's.
+// clear takes back what a grant got. Where the bundle came again meanwhile, having been of no use the first time, what is there is the
+// later grant's.
 func (b *backend) clear(ctx context.Context, s logical.Storage, c config, r record) error {
 	var later record
 	found, err := get(ctx, s, r.keys()[0], &later)
 	if err != nil || found && later.End.After(r.End) {
 		return err
 	}
+	return b.takeBack(ctx, s, c, r)
+}
+
+// takeBack takes back what a grant got, and writes that down.
+func (b *backend) takeBack(ctx context.Context, s logical.Storage, c config, r record) error {
 	var known clusterConfig
-	found, err = get(ctx, s, clusterPrefix+r.Cluster, &known)
+	found, err := get(ctx, s, clusterPrefix+r.Cluster, &known)
 	if err == nil && found { // else the hands of the cluster are gone, and with its engine its roles
 		err = b.hands.clear(ctx, s, c, r, known.engine())
 	}

@@ -111,6 +111,7 @@ func (b *backend) unreserve(r record) {
 	}
 }
 
+// isReserved is whether a login is at it at this moment.
 func (b *backend) isReserved(key string) bool {
 	b.reserving.Lock()
 	defer b.reserving.Unlock()

@@ -84,13 +84,17 @@ func (v *vaulted) grants(t *testing.T) []any {
 }
 
 // What Vault gave is taken back in the middle of the action, between the dry run and the change: the change is not made. Whoever runs Vault
-// has two ways.
+// has three ways.
 func TestTheCredentialIsTakenBackMidAction(t *testing.T) {
 	t.Parallel()
 	v := newVaulted(t, "")
 	for name, take := range map[string]func(id string) error{
 		"its grant is ended": func(id string) error {
 			_, err := v.root.Logical().DeleteWithContext(t.Context(), vault.AuthPath+"grants/east/"+id)
+			return err
+		},
+		"all grants of the cluster are ended": func(string) error {
+			_, err := v.root.Logical().DeleteWithContext(t.Context(), vault.AuthPath+"grants/east")
 			return err
 		},
 		"all leases of the cluster are revoked": func(string) error {
@@ -231,6 +235,25 @@ func TestTheAPIServerIsAwayAtRevoke(t *testing.T) {
 			v.live(0)
 		})
 	}
+}
+
+// The spoke ends before it has given its credential back. The one that is started next does so, before the action's deadline.
+func TestTheNextSpokeGivesTheCredentialBack(t *testing.T) {
+	t.Parallel()
+	v := newVaulted(t, "")
+	v.gate.onceBefore(changes, func() { v.toVault.Cut(true) })
+	id := v.take(t, enough)
+	receipt := v.receipt(id)
+	require.Equal(t, bundle.Applied, receipt.Result, "%v", receipt.Refusal)
+	v.stop()
+	v.toVault.Cut(false)
+	require.NotEqual(t, v.before, v.identities(t))
+	require.Equal(t, []any{id}, v.grants(t))
+	v.run()
+	v.live(0)
+	require.Equal(t, v.before, v.identities(t))
+	require.Empty(t, v.grants(t))
+	require.Less(t, time.Since(receipt.StartedAt), enough)
 }
 
 // The spoke gives nothing back, for its way to Vault is cut as soon as it has changed something. Vault ends the credential at the

@@ -17,8 +17,7 @@ type Line struct {
 	delay time.Duration // of each piece that goes through, either way
 	held  chan struct{} // nil while nothing is held; closed where it goes on
 	open  []*pair
-
-	turnedAway int
+	tried int // connections while the line was cut
 }
 
 // pair is one connection through the line.
@@ -60,7 +59,7 @@ func (l *Line) join(from net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
-		l.turnedAway++
+		l.tried++
 		_, _ = from.Close(), to.Close()
 		return
 	}
@@ -117,7 +116,7 @@ func (l *Line) Cut(down bool) {
 func (l *Line) TurnedAway() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.turnedAway
+	return l.tried
 }
 
 // Slow has each piece that goes through, either way, take so long more.
