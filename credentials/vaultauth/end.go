@@ -34,7 +34,28 @@ func (b *backend) giveBack(ctx context.Context, req *logical.Request, d *framewo
 	if no != nil {
 		return logical.ErrorResponse("%v", no), nil
 	}
-	return nil, b.end(ctx, req.Storage, c.config, c.cluster, d.Get("bundle").(string))
+	r, err := b.granted(ctx, req.Storage, c.cluster, d.Get("bundle").(string))
+	if err != nil || r.Open || r.Cleared {
+		return nil, err
+	}
+	if err := b.settle(ctx, req.Storage, c.config, r); err != nil {
+		return nil, fmt.Errorf("giving back what bundle %s got: %w", r.Bundle, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.grants = slices.DeleteFunc(b.grants, func(other record) bool { return other.keys() == r.keys() })
+	return nil, nil
+}
+
+// granted is the record of a bundle; it is open where the bundle got nothing. While a login is under way nobody can say what there is to end.
+func (b *backend) granted(ctx context.Context, s logical.Storage, cluster, bundle string) (r record, err error) {
+	key := usedKey(cluster, "bundle", bundle)
+	if b.isReserved(key) {
+		return r, fmt.Errorf("bundle %s is being used at this moment: ask again", bundle)
+	}
+	found, err := get(ctx, s, key, &r)
+	r.Open = r.Open || !found
+	return r, err
 }
 
 func (b *backend) pathGrants() *framework.Path {
@@ -47,32 +68,27 @@ func (b *backend) pathGrants() *framework.Path {
 			logical.ListOperation:   &framework.PathOperation{Callback: b.listGrants},
 			logical.DeleteOperation: &framework.PathOperation{Callback: b.endGrants},
 		},
-		HelpSynopsis: "The bundles for which there is still something in this Vault, or in the cluster by it; deleting ends all of it.",
+		HelpSynopsis: "The bundles whose tokens have not ended yet, or that have something left in the cluster; deleting ends what all of them got.",
 	}
 }
 
 func (b *backend) listGrants(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	bundles, err := live(ctx, req.Storage, d.Get("cluster").(string))
+	bundles, err := b.standing(ctx, req.Storage, d.Get("cluster").(string))
 	return logical.ListResponse(bundles), err
 }
 
 // endGrants ends all grants of a cluster: one that cannot be ended keeps no other from it.
 func (b *backend) endGrants(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	var c config
-	found, err := get(ctx, req.Storage, configKey, &c)
-	if err != nil || !found {
-		return nil, err
-	}
 	cluster := d.Get("cluster").(string)
-	bundles, err := live(ctx, req.Storage, cluster)
+	bundles, err := b.standing(ctx, req.Storage, cluster)
 	for _, bundle := range bundles {
-		err = errors.Join(err, b.end(ctx, req.Storage, c, cluster, bundle))
+		err = errors.Join(err, b.end(ctx, req.Storage, cluster, bundle))
 	}
 	return nil, err
 }
 
-// live are the bundles of a cluster that have got something that can be ended.
-func live(ctx context.Context, s logical.Storage, cluster string) (bundles []string, err error) {
+// standing are the bundles of a cluster whose grants may have something still.
+func (b *backend) standing(ctx context.Context, s logical.Storage, cluster string) (bundles []string, err error) {
 	prefix := usedPrefix + cluster + "/"
 	keys, err := s.List(ctx, prefix)
 	if err != nil {
@@ -87,7 +103,7 @@ func live(ctx context.Context, s logical.Storage, cluster string) (bundles []str
 		if err != nil {
 			return nil, err
 		}
-		if found && r.live() {
+		if found && r.stands(b.now()) {
 			bundles = append(bundles, r.Bundle)
 		}
 	}
@@ -110,30 +126,23 @@ func (b *backend) pathGrant() *framework.Path {
 }
 
 func (b *backend) endGrant(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	var c config
-	found, err := get(ctx, req.Storage, configKey, &c)
-	if err != nil || !found {
-		return nil, err
-	}
-	return nil, b.end(ctx, req.Storage, c, d.Get("cluster").(string), d.Get("bundle").(string))
+	return nil, b.end(ctx, req.Storage, d.Get("cluster").(string), d.Get("bundle").(string))
 }
 
-// end takes back what a bundle got, for good: the bundle stays used. Of one that got nothing, or gave it back, there is nothing to end.
-func (b *backend) end(ctx context.Context, s logical.Storage, c config, cluster, bundle string) error {
-	key := usedKey(cluster, "bundle", bundle)
-	if b.isReserved(key) {
-		return errors.New("the bundle is being used at this moment: ask again")
+// end takes back what a bundle got, without its spoke: the bundle stays used. The grant stands until its spoke has given it back too, or its
+// time is over, and may be ended again: a credential that was being issued at that moment comes afterwards.
+func (b *backend) end(ctx context.Context, s logical.Storage, cluster, bundle string) error {
+	var c config
+	found, err := get(ctx, s, configKey, &c)
+	if err != nil || !found {
+		return err
 	}
-	var r record
-	found, err := get(ctx, s, key, &r)
-	if err != nil || !found || !r.live() {
+	r, err := b.granted(ctx, s, cluster, bundle)
+	if err != nil || !r.stands(b.now()) {
 		return err
 	}
 	if err := b.takeBack(ctx, s, c, r); err != nil {
 		return fmt.Errorf("ending what bundle %s got: %w", bundle, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.grants = slices.DeleteFunc(b.grants, func(other record) bool { return other.keys() == r.keys() })
 	return nil
 }

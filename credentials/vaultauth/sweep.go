@@ -92,7 +92,7 @@ func (b *backend) sweepOne(ctx context.Context, s logical.Storage, c config, key
 	if past && r.Cleared {
 		return s.Delete(ctx, key)
 	}
-	if past || r.live() && key == r.keys()[0] && now.After(r.End.Add(slack)) {
+	if past || !r.Open && !r.Cleared && key == r.keys()[0] && now.After(r.End.Add(slack)) {
 		if err := b.clear(ctx, s, c, r); err != nil || !past {
 			return err
 		}
@@ -109,19 +109,24 @@ func (b *backend) clear(ctx context.Context, s logical.Storage, c config, r reco
 	if err != nil || found && later.End.After(r.End) {
 		return err
 	}
-	return b.takeBack(ctx, s, c, r)
+	return b.settle(ctx, s, c, r)
 }
 
-// takeBack takes back what a grant got, and writes that down.
-func (b *backend) takeBack(ctx context.Context, s logical.Storage, c config, r record) error {
-	var known clusterConfig
-	found, err := get(ctx, s, clusterPrefix+r.Cluster, &known)
-	if err == nil && found { // else the hands of the cluster are gone, and with its engine its roles
-		err = b.hands.clear(ctx, s, c, r, known.engine())
-	}
-	if err != nil {
+// settle takes back what a grant got for good, and writes that down.
+func (b *backend) settle(ctx context.Context, s logical.Storage, c config, r record) error {
+	if err := b.takeBack(ctx, s, c, r); err != nil {
 		return err
 	}
 	r.Cleared = true
 	return r.write(ctx, s)
+}
+
+// takeBack takes back what a grant has got by now.
+func (b *backend) takeBack(ctx context.Context, s logical.Storage, c config, r record) error {
+	var known clusterConfig
+	found, err := get(ctx, s, clusterPrefix+r.Cluster, &known)
+	if err != nil || !found { // the hands of the cluster are gone, and with its engine its roles
+		return err
+	}
+	return b.hands.clear(ctx, s, c, r, known.engine())
 }

@@ -35,8 +35,9 @@ type record struct {
 	Cleared bool `json:"cleared,omitempty"`
 }
 
-// live is where there is something of the grant that can be ended.
-func (r record) live() bool { return !r.Open && !r.Cleared }
+// stands is where something of the grant may be left. A spoke that is not to be believed may have given it back in the very moment in
+// which a credential of it was being issued: until the token's time is over there can be one.
+func (r record) stands(now time.Time) bool { return !r.Open && (!r.Cleared || now.Before(r.End)) }
 
 // record keeps what is used until no judge would take it any more: and somewhat longer, should Vault's clock be set back.
 func (g grant) record(now time.Time) record {

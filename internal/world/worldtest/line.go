@@ -17,7 +17,7 @@ type Line struct {
 	delay time.Duration // of each piece that goes through, either way
 	held  chan struct{} // nil while nothing is held; closed where it goes on
 	open  []*pair
-	tried int // connections while the line was cut
+	stood int // connections that were turned away, and pieces that were held up
 }
 
 // pair is one connection through the line.
@@ -59,7 +59,7 @@ func (l *Line) join(from net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
-		l.tried++
+		l.stood++
 		_, _ = from.Close(), to.Close()
 		return
 	}
@@ -89,6 +89,9 @@ func (l *Line) carry(p *pair, from, to net.Conn) {
 func (l *Line) passes(p *pair) bool {
 	l.mu.Lock()
 	delay, held := l.delay, l.held
+	if held != nil {
+		l.stood++
+	}
 	l.mu.Unlock()
 	if delay > 0 {
 		<-time.NewTimer(delay).C
@@ -112,11 +115,11 @@ func (l *Line) Cut(down bool) {
 	l.open = nil
 }
 
-// TurnedAway is how many connections were tried while the line was cut.
-func (l *Line) TurnedAway() int {
+// Stood is how many connections were tried while the line was cut, and pieces sent while it was held.
+func (l *Line) Stood() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.tried
+	return l.stood
 }
 
 // Slow has each piece that goes through, either way, take so long more.
